@@ -1,0 +1,1 @@
+"""The engines: one folder or module each; `studio.engine.ENGINES` names them."""

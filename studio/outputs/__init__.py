@@ -1,0 +1,1 @@
+"""Where beats go besides a WebRTC peer."""

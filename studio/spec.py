@@ -1,0 +1,104 @@
+"""What the configuration says, as frozen dataclasses; `config` reads it, nobody changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarSpec:
+    """One avatar as the YAML describes it."""
+
+    id: str
+    """Lower case letters, digits, ``-`` and ``_``; names its folder in the cache and its URL."""
+    source: Path
+    """Absolute path of the picture, video or drawn character (a folder with ``character.json``)."""
+    name: str = ""
+    """What the page shows; the id where empty."""
+    engine: str = "auto"
+    """A name of ``engine.ENGINES``, or ``auto``: the best that can run."""
+    configured_source: str = ""
+    """The source as written in the YAML: ``video_path`` of the wire contract."""
+    preparation: bool = False
+    """True: prepare anew at every start."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """The engine's own options."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """Where and to whom the studio listens."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    origins: tuple[str, ...] = ()
+    """Other sites' pages that may connect (``https://shop.example``); same host is always allowed."""
+    base: str = ""
+    """Reserved path prefix behind a reverse proxy, without trailing slash."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSpec:
+    """Encoding."""
+
+    codecs: tuple[str, ...] = ("VP8", "H264")
+    """Preference among what the browser offers."""
+    bitrate_bps: int = 1_000_000
+    """Start of the video encoder; bitrate hints of the receiver move it."""
+    bitrate_min_bps: int = 250_000
+    bitrate_max_bps: int = 2_500_000
+    encode_threads: int = 0
+    """Threads of the encoding pool; 0: one per core."""
+
+
+@dataclass(frozen=True, slots=True)
+class IceSpec:
+    """How peers find a path."""
+
+    addresses: tuple[str, ...] = ()
+    """Host candidates; empty: loopback when bound to loopback, else all interfaces."""
+    stun: tuple[str, ...] = ()
+    """``stun:host:port`` URLs; none by default."""
+    turn: tuple[str, ...] = ()
+    """``turn:host:port?transport=udp`` URLs."""
+    turn_secret: str = ""
+    """Shared secret for time-limited TURN credentials; environment or file only."""
+    turn_ttl: float = 3600.0
+    gather_limit: float = 0.8
+    """Seconds a STUN or TURN server may take before the answer leaves without it."""
+    connect_limit: float = 20.0
+    """Seconds until a peer without a media path is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsSpec:
+    """What is refused rather than suffered."""
+
+    sessions: int = 0
+    """Visitors at once; 0: from the measured capacity of this machine."""
+    queue_seconds: float = 120.0
+    """Speech that may wait in one pipeline."""
+    message_bytes: int = 262_144
+    messages_per_second: int = 200
+    """Per socket, averaged over a few seconds; more is answered with ``rate_limited``."""
+    picture_pixels: int = 50_000_000
+    """Pixels of a portrait before it is refused as a decompression bomb."""
+    picture_bytes: int = 40_000_000
+    avatar_memory_mb: int = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class StudioSpec:
+    """The whole configuration."""
+
+    avatars: tuple[AvatarSpec, ...]
+    server: ServerSpec = ServerSpec()
+    media: MediaSpec = MediaSpec()
+    ice: IceSpec = IceSpec()
+    limits: LimitsSpec = LimitsSpec()
+    cache: Path = Path(".studio")
+    """Folder of prepared avatars and compiled kernels."""
+    file: Path | None = None
+    """The YAML this came from."""
