@@ -1,0 +1,172 @@
+"""Where everything is in a face: 468 mesh points with depth, lids and brows refined, two irises.
+
+`FaceFinder` runs three steps by OpenCV on the CPU: a detector (near faces first, then far ones), MediaPipe's face mesh
+on a square turned upright with the face, and its iris model on each eye. All coordinates are pixels of the picture,
+pixel centres on integers. Knows nothing of rigs: `photo` judges what is found here.
+
+Methods: face mesh, Kartynnik et al. 2019; iris, Ablavatski et al. 2020. Index order is MediaPipe's canonical mesh.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.engines.portrait.detector import Detection, Detector, infer, load_model
+
+MESH_SIDE, EYE_SIDE = 192, 64
+"""Pixels of the models' square inputs."""
+MESH_MARGIN, EYE_MARGIN = 1.5, 2.3
+"""Side of the square to crop over the box of the face, and over the distance of the eye's corners."""
+FACE, PRESENT = 0.3, 0.3
+"""Scores from which the detector's and the mesh's word is taken; drawn faces score low."""
+
+Float = NDArray[np.float32]
+
+# What the iris model's 71 contour points are in the mesh: lid margins, then rings outwards, brow last.
+EYE_LEFT = np.array([
+    33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173,
+    130, 25, 110, 24, 23, 22, 26, 112, 243, 247, 30, 29, 27, 28, 56, 190,
+    226, 31, 228, 229, 230, 231, 232, 233, 244, 113, 225, 224, 223, 222, 221, 189,
+    35, 124, 46, 53, 52, 65, 143, 111, 117, 118, 119, 120, 121, 128, 245,
+    156, 70, 63, 105, 66, 107, 55, 193,
+])  # fmt: skip
+EYE_RIGHT = np.array([
+    263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398,
+    359, 255, 339, 254, 253, 252, 256, 341, 463, 467, 260, 259, 257, 258, 286, 414,
+    446, 261, 448, 449, 450, 451, 452, 453, 464, 342, 445, 444, 443, 442, 441, 413,
+    265, 353, 276, 283, 282, 295, 372, 340, 346, 347, 348, 349, 350, 357, 465,
+    383, 300, 293, 334, 296, 336, 285, 417,
+])  # fmt: skip
+IRIS_LEFT, IRIS_RIGHT = slice(468, 473), slice(473, 478)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """One face of a picture."""
+
+    box: Float
+    """(4,) x0, y0, x1, y1 of the landmarks in pixels."""
+    score: float
+    """0..1: how sure the detector is."""
+    presence: float
+    """0..1: how sure the mesh is that it lies on a face; low when much is hidden."""
+    landmarks: Float
+    """(478, 3) pixels, z in the scale of x, away from the camera positive; 468..472 the iris at the image's left."""
+
+    @property
+    def width(self) -> float:
+        """Pixels between the temples, as the specification measures a face (points 234 and 454)."""
+        return float(np.linalg.norm(self.landmarks[454] - self.landmarks[234]))
+
+
+class FaceFinder:
+    """Finds faces and their landmarks; holds its own nets, so one finder belongs to one thread.
+
+    Raises:
+        BadPortrait: The model carrier is not installed; the sentence says what to run.
+    """
+
+    def __init__(self) -> None:
+        self._near = Detector("face_detection_back", 256, ((16, 2), (32, 6)), ("classificators", "regressors"))
+        self._far = Detector(
+            "face_detection_full_range", 192, ((4, 1),), ("reshaped_classifier_face_4", "reshaped_regressor_face_4")
+        )
+        self._mesh = load_model("face_landmark")
+        self._iris = load_model("iris_landmark")
+
+    def find(self, rgb: NDArray[np.uint8]) -> list[Face]:
+        """Return the faces of ``rgb``, (H, W, 3) uint8 RGB, the largest first; empty if there is none."""
+        found = [self._face(rgb, detection) for detection in self._detect(rgb)]
+        faces = [face for face in found if face.presence >= PRESENT]
+        return sorted(faces, key=lambda face: -face.width)
+
+    def _detect(self, rgb: NDArray[np.uint8]) -> list[Detection]:
+        # The border lets the detector see a face that fills the picture.
+        return self._near.detect(rgb, FACE) or self._far.detect(rgb, FACE) or self._near.detect(rgb, FACE, margin=0.5)
+
+    def _face(self, rgb: NDArray[np.uint8], detection: Detection) -> Face:
+        box = detection.box
+        side = float(max(box[2] - box[0], box[3] - box[1])) * MESH_MARGIN
+        square = Square((box[:2] + box[2:]) / 2, side, _angle(detection.points[0], detection.points[1]), MESH_SIDE)
+        mesh, presence = infer(self._mesh, square.cut(rgb), ("conv2d_20", "conv2d_30"))
+        landmarks = np.zeros((478, 3), np.float32)
+        landmarks[:468] = square.restore(mesh.reshape(468, 3))
+        for contour, iris, flip in ((EYE_LEFT, IRIS_LEFT, False), (EYE_RIGHT, IRIS_RIGHT, True)):
+            refine_eye(self._iris, rgb, landmarks, contour, iris, flip)
+        low, high = landmarks[:468, :2].min(0), landmarks[:468, :2].max(0)
+        return Face(np.concatenate([low, high]), detection.score, float(1 / (1 + np.exp(-presence[0]))), landmarks)
+
+
+class Square:
+    """A turned square of a picture, as a model sees it.
+
+    Args:
+        centre: (2,) pixels of the picture.
+        side: Length of its side in pixels of the picture.
+        angle: Radians, clockwise on the screen.
+        pixels: Side of the model's input.
+        flip: The model sees the square mirrored.
+    """
+
+    def __init__(
+        self, centre: NDArray[np.floating], side: float, angle: float, pixels: int, flip: bool = False
+    ) -> None:
+        self._zoom = side / pixels
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * self._zoom
+        if flip:
+            turn[:, 0] *= -1
+        self._turn = turn.astype(np.float32)
+        self._centre = np.asarray(centre, np.float32)
+        self._middle = np.float32((pixels - 1) / 2)
+        self._pixels = pixels
+
+    def cut(self, rgb: NDArray[np.uint8]) -> Float:
+        """Return the square as (pixels, pixels, 3) float32 0..1; outside the picture its edge goes on."""
+        shrink = max(1.0, self._zoom / 1.5)  # sampling coarser than this would alias
+        height, width = rgb.shape[:2]
+        if shrink > 1:
+            size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+            rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+        scale = np.array([rgb.shape[1] / width, rgb.shape[0] / height])
+        origin = (self._centre - self._turn @ [self._middle, self._middle] + 0.5) * scale - 0.5
+        matrix = np.hstack([self._turn * scale[:, None], origin[:, None]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        size = (self._pixels, self._pixels)
+        square = cv2.warpAffine(rgb, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return (square / 255).astype(np.float32)
+
+    def restore(self, points: Float) -> Float:
+        """Return ``points`` (n, 3) of the square in pixels of the picture; z keeps the scale of x."""
+        flat = (points[:, :2] - self._middle) @ self._turn.T + self._centre
+        return np.hstack([flat, points[:, 2:] * self._zoom]).astype(np.float32)
+
+
+def _angle(left: Float, right: Float) -> float:
+    return float(np.arctan2(right[1] - left[1], right[0] - left[0]))
+
+
+def refine_eye(
+    net: Any,
+    rgb: NDArray[np.uint8],
+    landmarks: Float,
+    contour: NDArray[np.int64],
+    iris: slice,
+    flip: bool,
+) -> None:
+    """Replace the eye's mesh points by the iris model's finer ones and write its iris, all in ``landmarks``.
+
+    Depth stays the mesh's: the model's own is not in its scale. The iris lies as deep as the lids' mean.
+    """
+    outer, inner = landmarks[contour[0], :2], landmarks[contour[8], :2]
+    ends = (inner, outer) if flip else (outer, inner)
+    side = float(np.linalg.norm(inner - outer)) * EYE_MARGIN
+    square = Square((outer + inner) / 2, side, _angle(*ends), EYE_SIDE, flip)
+    rims, centre = infer(net, square.cut(rgb), ("output_eyes_contours_and_brows", "output_iris"))
+    landmarks[contour, :2] = square.restore(rims.reshape(71, 3))[:, :2]
+    landmarks[iris, :2] = square.restore(centre.reshape(5, 3))[:, :2]
+    landmarks[iris, 2] = landmarks[contour[:16], 2].mean()
