@@ -74,6 +74,10 @@ class Avatar(Protocol):
     def idle_length(self) -> int:
         """Pictures in the seamless idle loop; at least 200 (8 s), 1 for a still."""
 
+    @property
+    def restless(self) -> bool:
+        """True: its take never goes idle; the engine is asked for every beat, in silence too."""
+
     def idle(self, phase: int) -> NDArray[np.uint8]:
         """Return the idle picture at ``phase`` modulo the loop: (H * 3 // 2, W) I420; < 0.5 ms, any thread."""
 
