@@ -145,9 +145,14 @@ class Visitor:
             answer = await self._answer
             await self.pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
             settled = asyncio.Event()
-            self.pc.on("connectionstatechange", lambda: self.pc.connectionState == "connecting" or settled.set())
-            if self.pc.connectionState in ("new", "connecting"):
-                await settled.wait()
+
+            def settle() -> None:
+                if self.pc.connectionState not in ("new", "connecting"):
+                    settled.set()
+
+            self.pc.on("connectionstatechange", settle)
+            settle()
+            await settled.wait()
             if self.pc.connectionState != "connected":
                 raise ConnectionError(f"peer is {self.pc.connectionState}")
 
