@@ -19,8 +19,8 @@ from studio.errors import BadPortrait
 EYES_MM = 63.0
 PROFILE, TURNED, NODDING = 30.0, 15.0, 22.0
 """Degrees: refused from here, mentioned from here; up or down mentioned from here."""
-SMALL = 90.0
-"""Pixels of face width in the photo below which it is too coarse."""
+SMALL, AMPLE = 90.0, 180.0
+"""Pixels of face width in the photo: below is too coarse, from the second on it fills the portrait."""
 SOFT = 4.0
 """Spread of the Laplacian over the framed face, grey levels: blurred sources 2-3.5, crisp ones 5-11."""
 UNSURE = 0.6
@@ -46,7 +46,7 @@ def refuse(face: Face) -> None:
     yaw, _ = angles(face.landmarks)
     if abs(yaw) > PROFILE:
         raise BadPortrait(
-            f"The face looks {abs(yaw):.0f} degrees to the side; {PROFILE:.0f} is the most. Use a picture from the front."
+            f"The face looks {abs(yaw):.0f} degrees to the side; {PROFILE:.0f} is the most. Use one from the front."
         )
 
 
@@ -85,7 +85,9 @@ def _size(face: Face) -> Finding:
     width = f"The face is {face.width:.0f} pixels wide"
     if face.width < SMALL:
         return Finding("face size", False, f"{width}: it will look soft. 200 or more are better.")
-    return Finding("face size", True, f"{width}: enough for a sharp picture.")
+    if face.width < AMPLE:
+        return Finding("face size", True, f"{width}: enough. With 200 or more it would be sharper.")
+    return Finding("face size", True, f"{width}: plenty.")
 
 
 def _sharpness(source: Source) -> Finding:
