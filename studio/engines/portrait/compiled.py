@@ -1,0 +1,77 @@
+"""The warp by compiled kernels; imported only where numba is installed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.engines.portrait import kernels
+from studio.engines.portrait.field import SHAPES, LipLine, Shape
+from studio.engines.portrait.rig import SIZE, Box, Float
+
+Byte = NDArray[np.uint8]
+HALF = SIZE // 2
+
+
+def pack(plane: Byte) -> NDArray[np.uint32]:
+    """Return (h, w) words that hold each pixel, its right, lower and lower right neighbour, low byte first."""
+    padded = np.pad(plane, ((0, 1), (0, 1)), mode="edge").astype(np.uint32)
+    words: NDArray[np.uint32] = padded[:-1, :-1] | padded[:-1, 1:] << 8 | padded[1:, :-1] << 16 | padded[1:, 1:] << 24
+    return words
+
+
+class CompiledWarp:
+    """Same interface and results (within 2 levels) as `warp.OpenCVWarp`.
+
+    Args:
+        shape: The face's bases.
+        y: (512, 512) texture; u, v: (256, 256). Copied.
+    """
+
+    def __init__(self, shape: Shape, y: Byte, u: Byte, v: Byte) -> None:
+        self._shape = shape
+        self._planes = (y.copy(), u.copy(), v.copy())
+        self._words = tuple(pack(plane) for plane in self._planes)
+        self._origin = shape.origin
+        low_height, low_width = shape.low.shape[2:]
+        self._field = np.zeros((2, shape.height, shape.width), np.float32)
+        self._back = np.zeros_like(self._field)
+        self._low = np.zeros((2, low_height, low_width), np.float32)
+        self._back_low = np.zeros_like(self._low)
+        self._low_spans = np.tile(np.array([0, low_width], np.int32), (low_height, 1))
+        self._columns = np.arange(SIZE, dtype=np.float32)
+        self._work = np.zeros((6, 544), np.float32)
+        self._cells = np.zeros((3, 544), np.uint32)
+
+    def paint(self, box: Box, y: Byte, u: Byte, v: Byte) -> None:
+        """Replace the texture in ``box``; see `Warp.paint`."""
+        x0, y0, x1, y1 = box
+        half = (x0 // 2, y0 // 2, x1 // 2, y1 // 2)
+        for plane, words, (left, top, right, bottom), new in zip(
+            self._planes, self._words, (box, half, half), (y, u, v), strict=True
+        ):
+            plane[top:bottom, left:right] = new
+            # The word of a pixel also holds its right and lower neighbours.
+            left, top = max(left - 1, 0), max(top - 1, 0)
+            words[top:bottom, left:right] = pack(plane[top : bottom + 1, left : right + 1])[
+                : bottom - top, : right - left
+            ]
+
+    def draw(self, weights: Float, line: LipLine, iterations: int, out: Byte) -> None:
+        """Draw the moved texture into ``out``; see `Warp.draw`."""
+        shape, field = self._shape, self._field
+        shapes, head = weights[:SHAPES], weights[SHAPES:]
+        field[:] = 0
+        kernels.combine(head, shape.head, field, 0, 0)
+        row, column = shape.low_at
+        height, width = self._low.shape[1:]
+        self._low[:] = field[:, row : row + height, column : column + width]
+        kernels.combine(shapes, shape.low, self._low, 0, 0)
+        kernels.combine(shapes, shape.face, field, *shape.face_at)
+        kernels.invert(field, self._back, shape.spans, iterations)
+        kernels.invert(self._low, self._back_low, self._low_spans, iterations)
+        words = [plane.reshape(-1) for plane in self._words]
+        scratch = (self._columns, self._work, self._cells)
+        lines = (line.luma, line.chroma)
+        back = (self._back, self._back_low, shape.spans, self._origin)
+        kernels.draw(*back, *lines, *words, out.reshape(-1), *scratch)
