@@ -1,0 +1,199 @@
+"""Beat -> one video frame and two 20 ms audio frames with their pts; aiortc's encoders with settings of ours.
+
+The encoders keep aiortc's interface (`encode`, `pack`, `target_bitrate`), so keyframe requests and bitrate hints work as
+they do there. What is changed, each by measurement (`tests/bench/RESULTS.md`): VP8 speed and noise settings, x264's
+preset, bitrate floor and ceiling, and Opus fed with 16 kHz as it is. Encoding runs in `encode_pool`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
+import av
+import numpy as np
+from aiortc.codecs.base import Encoder
+from aiortc.codecs.h264 import H264Encoder
+from aiortc.codecs.opus import OpusEncoder
+from aiortc.codecs.vpx import Vp8Encoder
+from av.frame import Frame
+from av.video.codeccontext import VideoCodecContext
+from numpy.typing import NDArray
+
+from studio.beat import FPS, SAMPLE_RATE, SAMPLES_PER_BEAT, Beat
+from studio.spec import MediaSpec
+
+VIDEO_TIME_BASE = Fraction(1, 90_000)
+VIDEO_TICKS = 90_000 // FPS
+"""3600 of `VIDEO_TIME_BASE` per slot."""
+AUDIO_TIME_BASE = Fraction(1, 48_000)
+AUDIO_TICKS = 48_000 // FPS
+"""1920 of `AUDIO_TIME_BASE` per slot; RTP counts Opus in 48 kHz whatever is encoded (RFC 7587, 4.1)."""
+HALF_BEAT = SAMPLES_PER_BEAT // 2
+BITRATE_STEP = 0.15
+"""A new target within 15 % of the running one is not worth a keyframe."""
+OPUS_BITRATE_BPS = 32_000
+
+
+def encode_pool(threads: int = 0) -> ThreadPoolExecutor:
+    """Return the pool that encodes for all visits; the server makes it the loop's default executor.
+
+    Args:
+        threads: 0: one per core.
+    """
+    return ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="encode")
+
+
+def video_frame(picture: NDArray[np.uint8], slot: int) -> av.VideoFrame:
+    """Wrap an I420 picture, (H * 3 // 2, W), without copying it."""
+    frame = av.VideoFrame.from_numpy_buffer(picture, format="yuv420p")
+    frame.pts, frame.time_base = slot * VIDEO_TICKS, VIDEO_TIME_BASE
+    return frame
+
+
+def audio_frames(pcm: NDArray[np.int16], slot: int) -> tuple[av.AudioFrame, av.AudioFrame]:
+    """Cut one beat, (640,), into two frames of 20 ms at 16 kHz (aiortc sends one of 40 ms wrongly: `style.md`)."""
+    first, second = (_audio_frame(pcm[i * HALF_BEAT : (i + 1) * HALF_BEAT], 2 * slot + i) for i in range(2))
+    return first, second
+
+
+def _audio_frame(pcm: NDArray[np.int16], index: int) -> av.AudioFrame:
+    frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
+    frame.sample_rate = SAMPLE_RATE
+    frame.pts, frame.time_base = index * AUDIO_TICKS // 2, AUDIO_TIME_BASE
+    return frame
+
+
+class _Bitrate:
+    """The target between a floor and a ceiling, and when it is worth a new codec."""
+
+    def __init__(self, media: MediaSpec) -> None:
+        self._media = media
+        self.target = media.bitrate_bps
+
+    def set(self, bps: int) -> None:
+        self.target = max(self._media.bitrate_min_bps, min(bps, self._media.bitrate_max_bps))
+
+    def fits(self, codec: VideoCodecContext, frame: av.VideoFrame) -> bool:
+        same_size = (codec.width, codec.height) == (frame.width, frame.height)
+        return same_size and abs(self.target - codec.bit_rate) <= BITRATE_STEP * codec.bit_rate
+
+
+def _open_codec(name: str, frame: av.VideoFrame, bps: int, options: Mapping[str, str]) -> VideoCodecContext:
+    codec = av.CodecContext.create(name, "w")
+    codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuv420p"
+    codec.bit_rate = bps
+    codec.framerate, codec.time_base = Fraction(FPS), VIDEO_TIME_BASE
+    codec.thread_count = 1
+    codec.options = {"maxrate": str(bps), "bufsize": str(bps), **options}
+    return codec
+
+
+class StudioVp8Encoder(Vp8Encoder):
+    """VP8 at a third of the time of aiortc's settings."""
+
+    def __init__(self, media: MediaSpec) -> None:
+        super().__init__()
+        self._bitrate = _Bitrate(media)
+
+    @property
+    def target_bitrate(self) -> int:
+        """Bits per second, within the configured floor and ceiling."""
+        return self._bitrate.target
+
+    @target_bitrate.setter
+    def target_bitrate(self, bps: int) -> None:
+        self._bitrate.set(bps)
+
+    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        """Return the RTP payloads and the timestamp in 1/90000 s."""
+        assert isinstance(frame, av.VideoFrame)
+        if self.codec is None or not self._bitrate.fits(self.codec, frame):
+            self.codec = _open_codec("libvpx", frame, self.target_bitrate, _vp8_options(self.target_bitrate))
+        frame.pict_type = _picture_type(force_keyframe)
+        data = b"".join(bytes(packet) for packet in self.codec.encode(frame))
+        payloads = self._packetize(data, self.picture_id)
+        self.picture_id = (self.picture_id + 1) % (1 << 15)
+        assert frame.pts is not None
+        return payloads, frame.pts
+
+
+def _vp8_options(bps: int) -> dict[str, str]:
+    return {
+        "deadline": "realtime",
+        "cpu-used": "-12",
+        "lag-in-frames": "0",
+        "minrate": str(bps),
+        "noise-sensitivity": "0",
+        "static-thresh": "100",
+        "undershoot-pct": "100",
+        "overshoot-pct": "15",
+        "g": "3000",
+        "qmin": "2",
+        "qmax": "56",
+    }
+
+
+class StudioH264Encoder(H264Encoder):
+    """H.264 at a tenth of the time of aiortc's settings."""
+
+    def __init__(self, media: MediaSpec) -> None:
+        super().__init__()
+        self._bitrate = _Bitrate(media)
+
+    @property
+    def target_bitrate(self) -> int:
+        """Bits per second, within the configured floor and ceiling."""
+        return self._bitrate.target
+
+    @target_bitrate.setter
+    def target_bitrate(self, bps: int) -> None:
+        self._bitrate.set(bps)
+
+    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        """Return the RTP payloads and the timestamp in 1/90000 s."""
+        assert isinstance(frame, av.VideoFrame)
+        if self.codec is None or not self._bitrate.fits(self.codec, frame):
+            self.codec = _open_codec("libx264", frame, self.target_bitrate, _H264_OPTIONS)
+            self.codec.profile = "Baseline"
+        frame.pict_type = _picture_type(force_keyframe)
+        data = b"".join(bytes(packet) for packet in self.codec.encode(frame))
+        assert frame.pts is not None
+        return self._packetize(self._split_bitstream(data)), frame.pts
+
+
+_H264_OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "level": "31", "g": "3000", "forced-idr": "1"}
+
+
+def _picture_type(force_keyframe: bool) -> av.video.frame.PictureType:
+    return av.video.frame.PictureType.I if force_keyframe else av.video.frame.PictureType.NONE
+
+
+class StudioOpusEncoder(OpusEncoder):
+    """Opus from 16 kHz mono frames of 20 ms: nothing to resample, nothing held back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        codec = av.CodecContext.create("libopus", "w")
+        codec.sample_rate, codec.layout, codec.format = SAMPLE_RATE, "mono", "s16"
+        codec.bit_rate = OPUS_BITRATE_BPS
+        codec.options = {"application": "voip", "frame_duration": "20"}
+        self.codec = codec
+
+    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        """Return one payload and the timestamp in 1/48000 s."""
+        assert isinstance(frame, av.AudioFrame)
+        timestamp = frame.pts
+        assert timestamp is not None
+        frame.pts = None
+        return [bytes(packet) for packet in self.codec.encode(frame)], timestamp
+
+
+ENCODERS: Mapping[str, Callable[[MediaSpec], Encoder]] = {
+    "video/vp8": StudioVp8Encoder,
+    "video/h264": StudioH264Encoder,
+    "audio/opus": lambda media: StudioOpusEncoder(),
+}
+"""MIME type in lower case -> our encoder; aiortc's own serve the others (G.722, PCMU, PCMA)."""

@@ -1,0 +1,79 @@
+"""I420 planes: from and to RGB, resize, thumbnail. BT.601 limited range; pictures are (H * 3 // 2, W) uint8, H and W even.
+
+Knows OpenCV, nothing of av, engines or time.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+Rgb = NDArray[np.uint8]
+
+
+def size(picture: Picture) -> tuple[int, int]:
+    """Return width and height in pixels of an I420 picture."""
+    return picture.shape[1], picture.shape[0] * 2 // 3
+
+
+def from_rgb(rgb: Rgb) -> Picture:
+    """Convert (H, W, 3) RGB to I420.
+
+    Raises:
+        ValueError: Odd width or height.
+    """
+    if rgb.shape[0] % 2 or rgb.shape[1] % 2:
+        raise ValueError(f"I420 needs even sides, not {rgb.shape[1]} x {rgb.shape[0]}")
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)
+
+
+def to_rgb(picture: Picture) -> Rgb:
+    """Convert I420 to (H, W, 3) RGB."""
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_YUV2RGB_I420), np.uint8)
+
+
+def planes(picture: Picture) -> tuple[Picture, Picture, Picture]:
+    """Return views of Y (H, W), U and V (H // 2, W // 2)."""
+    width, height = size(picture)
+    chroma = picture[height:].reshape(2, height // 2, width // 2)
+    return picture[:height], chroma[0], chroma[1]
+
+
+def scale(picture: Picture, width: int, height: int) -> Picture:
+    """Return the picture resized plane by plane (area averaging when it shrinks).
+
+    Raises:
+        ValueError: Odd width or height.
+    """
+    if width % 2 or height % 2:
+        raise ValueError(f"I420 needs even sides, not {width} x {height}")
+    if size(picture) == (width, height):
+        return picture
+    shrinks = width < picture.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    result = np.empty((height * 3 // 2, width), np.uint8)
+    for source, target in zip(planes(picture), planes(result), strict=True):
+        target[:] = cv2.resize(source, (target.shape[1], target.shape[0]), interpolation=how)
+    return result
+
+
+def jpeg(picture: Picture, quality: int = 85) -> bytes:
+    """Return the picture as JPEG; quality 1..100."""
+    return _encoded(".jpg", cv2.cvtColor(picture, cv2.COLOR_YUV2BGR_I420), [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def thumbnail(picture: Picture, side: int = 256) -> bytes:
+    """Return the centre square as a JPEG of ``side`` pixels."""
+    rgb = to_rgb(picture)
+    edge = min(rgb.shape[:2])
+    top, left = (rgb.shape[0] - edge) // 2, (rgb.shape[1] - edge) // 2
+    square = cv2.resize(rgb[top : top + edge, left : left + edge], (side, side), interpolation=cv2.INTER_AREA)
+    return _encoded(".jpg", cv2.cvtColor(square, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def _encoded(extension: str, bgr: NDArray[np.uint8], options: list[int]) -> bytes:
+    done, data = cv2.imencode(extension, bgr, options)
+    assert done
+    return bytes(data)
