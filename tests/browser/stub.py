@@ -1,0 +1,258 @@
+"""A studio of cardboard for the page alone: real HTTP, real signaling, a real peer, but a script instead of an engine.
+
+Serves `static/` under the strict policy of the house and does what a test tells it to: refuse, keep silent, go away. What the
+page sends is kept in ``heard``. By hand, to design with: ``python -m tests.browser.stub [--port 8090] [--pictures FOLDER]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fractions
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import aioice.ice
+import av
+import cv2
+import numpy as np
+from aiohttp import WSMsgType, web
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.sdp import candidate_from_sdp
+from numpy.typing import NDArray
+
+STATIC = Path(__file__).parents[2] / "static"
+POLICY = "default-src 'self'"
+SIDE = 512
+AVATARS = {"mira": "Mira", "omar": "Omar", "robot": "Robot", "astronaut": "Astronaut"}
+REASON = "Needs a graphics card."
+NOTHING: Mapping[str, Any] = {}
+
+
+def draw_face(avatar_id: str) -> NDArray[np.uint8]:
+    """Return (512, 512, 3) uint8 BGR: a plain face of its own colour, for folders without pictures."""
+    hue = sum(avatar_id.encode()) * 7 % 180
+    background, skin = cv2.cvtColor(np.array([[[hue, 90, 190], [hue, 40, 240]]], np.uint8), cv2.COLOR_HSV2BGR)[0].tolist()
+    face = np.full((SIDE, SIDE, 3), background, np.uint8)
+    cv2.ellipse(face, (256, 260), (120, 150), 0, 0, 360, skin, -1, cv2.LINE_AA)
+    for x in (212, 300):
+        cv2.circle(face, (x, 240), 12, (40, 40, 40), -1, cv2.LINE_AA)
+    cv2.ellipse(face, (256, 330), (40, 12), 0, 0, 180, (60, 60, 160), 6, cv2.LINE_AA)
+    return face
+
+
+class PictureTrack(MediaStreamTrack):
+    """A still at 25 fps that sways a little, and that can be exchanged."""
+
+    kind = "video"
+
+    def __init__(self, stub: Stub, avatar_id: str) -> None:
+        super().__init__()
+        self._stub, self.avatar_id, self._n, self._began = stub, avatar_id, 0, 0.0
+
+    async def recv(self) -> Any:
+        """Return the next frame when it is due."""
+        self._began = self._began or time.monotonic()
+        await asyncio.sleep(max(0.0, self._began + self._n * 0.04 - time.monotonic()))
+        shift = np.float32([[1, 0, 3 * np.sin(self._n / 12)], [0, 1, 2 * np.sin(self._n / 17)]])  # type: ignore[arg-type]
+        moved = cv2.warpAffine(self._stub.picture(self.avatar_id), shift, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)  # type: ignore[arg-type]
+        frame = av.VideoFrame.from_ndarray(cv2.cvtColor(moved, cv2.COLOR_BGR2YUV_I420), "yuv420p")
+        frame.pts, frame.time_base = self._n * 3600, fractions.Fraction(1, 90_000)
+        self._n += 1
+        return frame
+
+
+class SilenceTrack(MediaStreamTrack):
+    """Nothing, 20 ms at a time."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._n, self._began = 0, 0.0
+
+    async def recv(self) -> Any:
+        """Return the next frame when it is due."""
+        self._began = self._began or time.monotonic()
+        await asyncio.sleep(max(0.0, self._began + self._n * 0.02 - time.monotonic()))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.int16), "s16", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, self._n * 960, fractions.Fraction(1, 48_000)
+        self._n += 1
+        return frame
+
+
+class Stub:
+    """The server, its script and its memory."""
+
+    def __init__(self, pictures: Path | None = None) -> None:
+        self.refusal: dict[str, Any] | None = None
+        """An ``error`` that answers every offer."""
+        self.is_silent = False
+        """True: offers are never answered."""
+        self.not_ready: set[str] = set()
+        self.is_empty = False
+        self.heard: list[dict[str, Any]] = []
+        self.goodbyes: list[float] = []
+        """When sockets closed, in seconds of time.monotonic()."""
+        self.url = ""
+        self._pictures, self._cache = pictures, dict[str, NDArray[np.uint8]]()
+        self._sockets: set[web.WebSocketResponse] = set()
+
+    def picture(self, avatar_id: str) -> NDArray[np.uint8]:
+        """Return an avatar's still, (512, 512, 3) uint8 BGR."""
+        if avatar_id not in self._cache:
+            file = self._pictures / f"{avatar_id}.png" if self._pictures else None
+            read = cv2.imread(str(file)) if file and file.exists() else None
+            still = draw_face(avatar_id) if read is None else cv2.resize(read, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            self._cache[avatar_id] = still.astype(np.uint8)
+        return self._cache[avatar_id]
+
+    @contextlib.asynccontextmanager
+    async def serve(self, port: int = 0) -> AsyncIterator[Stub]:
+        """Listen on 127.0.0.1; leaving breaks every connection as a killed server does."""
+        aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+        app = web.Application()
+        app.on_response_prepare.append(harden)
+        app.router.add_get("/", lambda request: web.FileResponse(STATIC / "index.html"))
+        app.router.add_get("/ws", self._converse)
+        app.router.add_get("/api/ice-servers", lambda request: web.json_response([]))
+        app.router.add_get("/api/avatars/{id}/thumbnail", self._thumbnail)
+        app.router.add_static("/static", STATIC)
+        runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", port)
+        await site.start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+        try:
+            yield self
+        finally:
+            for socket in tuple(self._sockets):
+                if socket._req and socket._req.transport:
+                    socket._req.transport.abort()
+            await runner.cleanup()
+
+    async def push(self, message: Mapping[str, Any]) -> None:
+        """Say something to every page."""
+        for socket in tuple(self._sockets):
+            await socket.send_json(dict(message))
+
+    def count(self, kind: str) -> int:
+        """How many messages of a type were heard."""
+        return sum(message["type"] == kind for message in self.heard)
+
+    async def _thumbnail(self, request: web.Request) -> web.Response:
+        encoded = cv2.imencode(".jpg", self.picture(request.match_info["id"]))[1]
+        return web.Response(body=encoded.tobytes(), content_type="image/jpeg")
+
+    def cards(self) -> list[dict[str, Any]]:
+        """Return the gallery as the wire has it."""
+        return [
+            {
+                "id": id, "name": name, "video_path": "", "engine": "portrait", "ready": id not in self.not_ready,
+                "thumbnail": f"/api/avatars/{id}/thumbnail", "reason": REASON if id in self.not_ready else "",
+            }
+            for id, name in ({} if self.is_empty else AVATARS).items()
+        ]  # fmt: skip
+
+    async def _converse(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        visit = StubVisit(self, socket)
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    body = message.json()
+                    self.heard.append(body)
+                    await visit.obey(body)
+        finally:
+            self._sockets.discard(socket)
+            self.goodbyes.append(time.monotonic())
+            await visit.close()
+        return socket
+
+
+class StubVisit:
+    """One socket's peer."""
+
+    def __init__(self, stub: Stub, socket: web.WebSocketResponse) -> None:
+        self._stub, self._socket = stub, socket
+        self._pc: RTCPeerConnection | None = None
+        self._avatar_id = next(iter(AVATARS))
+        self._picture: PictureTrack | None = None
+
+    async def obey(self, message: dict[str, Any]) -> None:
+        """Answer one message as the contract says."""
+        match message["type"]:
+            case "get_avatars":
+                await self._socket.send_json({"type": "avatars", "avatars": self._stub.cards()})
+            case "select_avatar":
+                self._avatar_id = message["avatar_id"]
+                if self._picture:
+                    self._picture.avatar_id = self._avatar_id
+                await self._socket.send_json({"type": "avatar_selected", "avatar_id": self._avatar_id})
+            case "offer":
+                await self._answer(message)
+            case "ice_candidate":
+                await self._add(message.get("candidate"))
+            case "interrupt":
+                await self._socket.send_json({"type": "interrupted", "spoken_ms": 0, "discarded_ms": 0})
+            case "stop":
+                await self.close()
+                await self._socket.send_json({"type": "stopped"})
+            case "ping":
+                await self._socket.send_json({"type": "pong", "timestamp": message.get("timestamp")})
+
+    async def close(self) -> None:
+        """Close the peer, if there is one."""
+        pc, self._pc = self._pc, None
+        if pc:
+            await pc.close()
+
+    async def _answer(self, message: dict[str, Any]) -> None:
+        if self._stub.refusal:
+            await self._socket.send_json({"type": "error", **self._stub.refusal})
+            return
+        if self._stub.is_silent:
+            return
+        await self.close()
+        self._avatar_id = message.get("avatar_id") or self._avatar_id
+        pc = self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._picture = PictureTrack(self._stub, self._avatar_id)
+        pc.addTrack(self._picture)
+        pc.addTrack(SilenceTrack())
+        lines = [line for line in message["sdp"].splitlines(keepends=True) if ".local" not in line]
+        await pc.setRemoteDescription(RTCSessionDescription("".join(lines), "offer"))
+        await pc.setLocalDescription(await pc.createAnswer())
+        sdp = pc.localDescription.sdp
+        await self._socket.send_json({"type": "answer", "sdp": sdp, "session_id": "stub", "sdp_type": "answer"})
+
+    async def _add(self, body: dict[str, Any] | None) -> None:
+        if not self._pc or not body or not body.get("candidate") or ".local" in body["candidate"]:
+            return
+        candidate = candidate_from_sdp(body["candidate"].removeprefix("candidate:"))
+        candidate.sdpMid, candidate.sdpMLineIndex = body["sdpMid"], body["sdpMLineIndex"]
+        await self._pc.addIceCandidate(candidate)
+
+
+async def harden(request: web.Request, response: web.StreamResponse) -> None:
+    """Send the policy of the house with everything."""
+    response.headers["Content-Security-Policy"] = POLICY
+
+
+async def main() -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8090)
+    parser.add_argument("--pictures", type=Path)
+    options = parser.parse_args()
+    async with Stub(options.pictures).serve(options.port):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main())
