@@ -14,6 +14,7 @@ import queue
 import subprocess
 import threading
 import time
+import wave
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,16 @@ TEXT = (
 )
 
 
-def make_speech(path: Path, text: str = TEXT, rate: int = 48_000) -> Path:
-    """Write ``text`` spoken by espeak-ng as a mono 16-bit WAV of ``rate`` Hz.
+def make_speech(path: Path, text: str = TEXT, rate: int = 48_000, repeat: int = 1) -> Path:
+    """Write ``text`` spoken ``repeat`` times by espeak-ng as a mono 16-bit WAV of ``rate`` Hz.
 
     Raises:
         FileNotFoundError: espeak-ng is not installed.
     """
     raw = path.with_suffix(".raw.wav")
-    subprocess.run(["espeak-ng", "-s", "160", "-w", str(raw), text], check=True, capture_output=True)
+    subprocess.run(
+        ["espeak-ng", "-s", "160", "-w", str(raw), " ".join([text] * repeat)], check=True, capture_output=True
+    )
     resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
     with av.open(str(raw)) as source, av.open(str(path), "w") as target:
         stream = target.add_stream("pcm_s16le", rate=rate, layout="mono")
@@ -48,6 +51,15 @@ def make_speech(path: Path, text: str = TEXT, rate: int = 48_000) -> Path:
                 target.mux(stream.encode(out))
         target.mux(stream.encode(None))
     raw.unlink()
+    return path
+
+
+def pause_after(speech: Path, path: Path, seconds: float) -> Path:
+    """Write ``speech`` (a mono 16-bit WAV) followed by ``seconds`` of silence."""
+    with wave.open(str(speech)) as source, wave.open(str(path), "wb") as target:
+        target.setparams(source.getparams())
+        target.writeframes(source.readframes(source.getnframes()))
+        target.writeframes(bytes(2 * int(seconds * source.getframerate())))
     return path
 
 

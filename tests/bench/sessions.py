@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from tests.bench.server import ROOT, Server, studio
+from tests.server import ROOT, Server, studio
 from tests.visitor import Visitor, install_loopback_and_counting, make_speech, opus_packets
 
 ENOUGH_FPS = 24.0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.server import Server, studio
+from tests.server import Server, studio
 from tests.bench.sessions import configuration
 from tests.visitor import Visitor, make_speech, opus_packets
 

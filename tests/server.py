@@ -1,4 +1,4 @@
-"""Start a studio in a process of its own for benches and soak: one core, a free port, a scratch configuration."""
+"""Start a studio in a process of its own for benches, soak and browser tests: a free port, a scratch configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import aiohttp
 import psutil
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ async def studio(
     config: Mapping[str, object],
     *,
     core: int | None = None,
+    port: int = 0,
     entry: tuple[str, ...] = ("start_studio.py",),
     limit: float = 120.0,
 ) -> AsyncIterator[Server]:
@@ -74,10 +75,11 @@ async def studio(
         folder: Scratch folder for configuration and log.
         config: The YAML's content.
         core: Pin the process there (Linux only).
+        port: Listen there; 0: any free one.
         entry: Script and its first arguments.
         limit: Seconds until it must answer /readyz.
     """
-    port = free_port()
+    port = port or free_port()
     (folder / "avatars.yaml").write_text(yaml.safe_dump(dict(config)))
     arguments = ["serve", "--host", "127.0.0.1", "--port", str(port), "--config", str(folder / "avatars.yaml")]
     with (folder / "server.log").open("w") as log:
