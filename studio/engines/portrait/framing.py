@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.engines.portrait.anatomy import OVAL
 from studio.engines.portrait.rig import SIZE
 
 FACE_WIDTH = 0.40
@@ -23,12 +24,6 @@ SHIFT = 0.10
 """How far the square moves, as a share of its side, to stay inside the picture."""
 UPRIGHT = np.radians(20)
 """Roll from which the square turns with the face."""
-
-OVAL = np.array([
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
-    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-])  # fmt: skip
-"""The face's outline, clockwise from the hairline."""
 
 Float = NDArray[np.float32]
 

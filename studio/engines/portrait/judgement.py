@@ -11,20 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engine import Finding
-from studio.engines.portrait.framing import OVAL
+from studio.engines.portrait.anatomy import OVAL, measure
 from studio.engines.portrait.landmarks import Face
 from studio.engines.portrait.rig import SIZE, Source
 from studio.errors import BadPortrait
 
-EYES_MM = 63.0
-PROFILE, TURNED, NODDING = 30.0, 15.0, 22.0
-"""Degrees: refused from here, mentioned from here; up or down mentioned from here."""
-SMALL, AMPLE = 90.0, 180.0
-"""Pixels of face width in the photo: below is too coarse, from the second on it fills the portrait."""
+PROFILE, TURNED = 30.0, 15.0
+"""Degrees to the side from which a face is refused and from which it is mentioned."""
+LEVEL, NODDING = 12.0, 14.0
+"""Pitch in degrees that the mesh gives a face at eye level (0-20, measured), and how far off is mentioned."""
+TINY, SMALL, AMPLE = 32.0, 90.0, 180.0
+"""Pixels of face width in the photo: below is refused, below is soft, from here it fills the portrait."""
 SOFT = 4.0
 """Spread of the Laplacian over the framed face, grey levels: blurred sources 2-3.5, crisp ones 5-11."""
-UNSURE = 0.6
-"""Detector's score, and presence, below which something may hide the face."""
+UNSURE = 0.55
+"""Sureness below which the face is hard to make out."""
+HIDDEN_MOUTH, HIDDEN_EYES = 0.028, 0.025
+"""Spread of the mesh's views from which something probably covers that part (see `Face.spread`)."""
+MOUTH = np.array([0, 13, 14, 17, 37, 61, 78, 84, 267, 291, 308, 314])
+EYES = np.array([33, 133, 145, 159, 263, 362, 374, 386])
 PARTED, OPEN = 1.6, 12.0
 """Gap between the inner lips in mm: from here the source's teeth show, from here it is in mid-word."""
 NARROW = 3.0
@@ -41,8 +46,10 @@ def refuse(face: Face) -> None:
     """Let ``face`` pass or raise.
 
     Raises:
-        BadPortrait: It is seen from the side.
+        BadPortrait: It is tiny or seen from the side.
     """
+    if face.width < TINY:
+        raise BadPortrait(f"The face is only {face.width:.0f} pixels wide. Use a picture with 200 or more.")
     yaw, _ = angles(face.landmarks)
     if abs(yaw) > PROFILE:
         raise BadPortrait(
@@ -50,15 +57,16 @@ def refuse(face: Face) -> None:
         )
 
 
-def judge(source: Source, face: Face, invented: float) -> list[Finding]:
+def judge(source: Source, width: float, face: Face, invented: float) -> list[Finding]:
     """Return what is good about the portrait and what could be better.
 
     Args:
         source: The framed portrait.
-        face: The face as found in the photo, in the photo's pixels.
+        width: Of the face in the photo, in the photo's pixels.
+        face: The face in the portrait.
         invented: Share of the portrait beyond the photo's edge, 0..1.
     """
-    checks = (_size(face), _sharpness(source), _yaw(face), _pitch(face), _mouth(source), _eyes(source))
+    checks = (_size(width), _sharpness(source), _yaw(face), _pitch(face), _mouth(source), _eyes(source))
     return [*checks, _light(source), _framing(invented), _clear(face)]
 
 
@@ -75,19 +83,13 @@ def angles(landmarks: Float) -> tuple[float, float]:
     return float(yaw), float(pitch)
 
 
-def scale(landmarks: Float) -> float:
-    """Return pixels per millimetre of the face."""
-    left, right = landmarks[[33, 133]].mean(0), landmarks[[362, 263]].mean(0)
-    return float(np.linalg.norm(right - left)) / EYES_MM
-
-
-def _size(face: Face) -> Finding:
-    width = f"The face is {face.width:.0f} pixels wide"
-    if face.width < SMALL:
-        return Finding("face size", False, f"{width}: it will look soft. 200 or more are better.")
-    if face.width < AMPLE:
-        return Finding("face size", True, f"{width}: enough. With 200 or more it would be sharper.")
-    return Finding("face size", True, f"{width}: plenty.")
+def _size(width: float) -> Finding:
+    text = f"The face is {width:.0f} pixels wide"
+    if width < SMALL:
+        return Finding("face size", False, f"{text}: it will look soft. 200 or more are better.")
+    if width < AMPLE:
+        return Finding("face size", True, f"{text}: enough. With 200 or more it would be sharper.")
+    return Finding("face size", True, f"{text}: plenty.")
 
 
 def _sharpness(source: Source) -> Finding:
@@ -107,7 +109,7 @@ def _yaw(face: Face) -> Finding:
 
 
 def _pitch(face: Face) -> Finding:
-    _, pitch = angles(face.landmarks)
+    pitch = angles(face.landmarks)[1] - LEVEL
     if abs(pitch) > NODDING:
         where = "down" if pitch > 0 else "up"
         return Finding("pitch", False, f"The head is tilted {where}. A picture taken at eye level is better.")
@@ -115,8 +117,7 @@ def _pitch(face: Face) -> Finding:
 
 
 def _mouth(source: Source) -> Finding:
-    points = source.landmarks
-    gap = float(np.linalg.norm(points[13] - points[14])) / scale(points)
+    gap = measure(source.landmarks).gap
     if gap > OPEN:
         return Finding("mouth", False, "The mouth is wide open. A picture with closed or hardly parted lips is better.")
     if gap > PARTED:
@@ -126,7 +127,8 @@ def _mouth(source: Source) -> Finding:
 
 def _eyes(source: Source) -> Finding:
     points = source.landmarks
-    openings = [np.linalg.norm(points[a] - points[b]) / scale(points) for a, b in ((159, 145), (386, 374))]
+    scale = measure(points).scale
+    openings = [np.linalg.norm(points[a] - points[b]) / scale for a, b in ((159, 145), (386, 374))]
     if min(openings) < NARROW:
         return Finding("eyes", False, "An eye is closed or nearly so. Blinks look right only if both are open.")
     return Finding("eyes", True, "Both eyes are open.")
@@ -155,9 +157,16 @@ def _framing(invented: float) -> Finding:
 
 
 def _clear(face: Face) -> Finding:
-    if min(face.score, face.presence) < UNSURE:
-        text = "The face is hard to make out: hair, a hand, a mask or shadow may hide part of it. Keep it free."
+    covered = [
+        name
+        for name, part, limit in (("mouth", MOUTH, HIDDEN_MOUTH), ("eyes", EYES, HIDDEN_EYES))
+        if face.spread[part].mean() > limit
+    ]
+    if covered:
+        text = f"Something seems to cover the {' and the '.join(covered)}: a hand, hair, glasses, a mask? Keep it free."
         return Finding("visibility", False, text)
+    if face.sureness < UNSURE:
+        return Finding("visibility", False, "The face is hard to make out. Use a clearer picture of the whole face.")
     return Finding("visibility", True, "The face is clearly visible.")
 
 

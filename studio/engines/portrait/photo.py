@@ -7,6 +7,7 @@ needs no landmark models; they count only for the very bytes they were made from
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engine import Finding
-from studio.engines.portrait.framing import Frame, frame, person_mask
+from studio.engines.portrait.framing import frame, person_mask
 from studio.engines.portrait.imagefile import decode, read_bytes, read_portrait
 from studio.engines.portrait.judgement import judge, refuse
 from studio.engines.portrait.landmarks import Face, FaceFinder
@@ -25,6 +26,8 @@ __all__ = ["Finder", "frame_portrait", "known_face", "portrait_source", "read_po
 
 COMPARABLE = 0.6
 """A second face this wide compared with the first makes it unclear who is meant."""
+DOUBTFUL = 0.5
+"""Up to this sureness (0..1) a photo may lie on its side; a face half as sure as the surest is a pattern."""
 
 Float = NDArray[np.float32]
 
@@ -66,42 +69,48 @@ def frame_portrait(rgb: NDArray[np.uint8], finder: Finder) -> tuple[Source, list
         finder: Finds the face, first in the picture, then once more in the framed portrait.
 
     Raises:
-        BadPortrait: No face, several comparable ones, or a profile.
+        BadPortrait: No face, several comparable ones, one too small, or a profile.
     """
     rgb, faces = _upright(rgb, finder)
     if not faces:
         raise BadPortrait("No face was found in this picture. Use a well lit one that looks into the camera.")
-    if len(faces) > 1 and faces[1].width > COMPARABLE * faces[0].width:
+    rivals = [face for face in faces[1:] if face.width > COMPARABLE * faces[0].width]
+    if rivals:
         raise BadPortrait("There are several faces in this picture. Cut it so that only one of them remains.")
     return _framed(rgb, faces[0], finder)
 
 
 def _upright(rgb: NDArray[np.uint8], finder: Finder) -> tuple[NDArray[np.uint8], list[Face]]:
-    """Return the picture and its faces; where there are none, of a picture lying on its side or upside down."""
-    faces = finder.find(rgb)
-    turns = iter((1, 3, 2))
-    turned = rgb
-    while not faces and (turn := next(turns, None)):
-        turned = np.ascontiguousarray(np.rot90(rgb, turn))
-        faces = finder.find(turned)
-    return turned, faces
+    """Return the picture and its faces; if they are doubtful, in the quarter turn in which they are clearest."""
+    best, faces, turned = 0.0, list[Face](), rgb
+    for turn in (0, 1, 3, 2):
+        candidate = np.ascontiguousarray(np.rot90(rgb, turn))
+        found = finder.find(candidate)
+        sureness = max((face.sureness for face in found), default=0.0)
+        if sureness > best:
+            best, faces, turned = sureness, found, candidate
+        if best > DOUBTFUL:
+            break
+    return turned, [face for face in faces if face.sureness > best / 2]
 
 
 def _framed(rgb: NDArray[np.uint8], face: Face, finder: Finder | None) -> tuple[Source, list[Finding]]:
     refuse(face)
+    portrait, face_there, invented = _look_again(rgb, face, finder)
+    landmarks = face_there.landmarks
+    source = Source(portrait, landmarks, person_mask(portrait, landmarks))
+    return source, judge(source, face.width, face_there, invented)
+
+
+def _look_again(rgb: NDArray[np.uint8], face: Face, finder: Finder | None) -> tuple[NDArray[np.uint8], Face, float]:
+    """Return the portrait, the face in its pixels (found again there if possible) and the share that was invented."""
     square = frame(face.landmarks, rgb.shape[1], rgb.shape[0])
     portrait, invented = square.cut(rgb)
-    landmarks = _refined(portrait, square, face, finder)
-    source = Source(portrait, landmarks, person_mask(portrait, landmarks))
-    return source, judge(source, face, invented)
-
-
-def _refined(portrait: NDArray[np.uint8], square: Frame, face: Face, finder: Finder | None) -> Float:
-    """Return landmarks (478, 3) on the portrait: looked for again there, else carried over from the photo."""
-    carried = square.map(face.landmarks)
+    carried = replace(face, landmarks=square.map(face.landmarks))
     again = finder.find(portrait) if finder else []
-    near = [other.landmarks for other in again if np.abs(other.landmarks - carried).max() < 0.25 * portrait.shape[0]]
-    return near[0] if near else carried
+    reach = 0.15 * portrait.shape[0]
+    near = [other for other in again if np.abs(other.landmarks - carried.landmarks)[:, :2].mean() < reach]
+    return portrait, near[0] if near else carried, invented
 
 
 def _beside(path: Path) -> Path:
@@ -114,11 +123,12 @@ def known_face(path: Path, data: bytes) -> Face | None:
         with np.load(_beside(path), allow_pickle=False) as stored:
             if str(stored["sha256"]) != hashlib.sha256(data).hexdigest():
                 return None
-            landmarks, (score, presence) = stored["landmarks"].astype(np.float32), stored["scores"].tolist()
+            landmarks, spread = stored["landmarks"].astype(np.float32), stored["spread"].astype(np.float32)
+            score, presence = stored["scores"].tolist()
     except (OSError, KeyError, ValueError):
         return None
     box = np.concatenate([landmarks[:468, :2].min(0), landmarks[:468, :2].max(0)])
-    return Face(box, score, presence, landmarks)
+    return Face(box, score, presence, landmarks, spread)
 
 
 def remember_face(path: Path, finder: Finder, max_pixels: int, max_bytes: int) -> Path:
@@ -132,12 +142,12 @@ def remember_face(path: Path, finder: Finder, max_pixels: int, max_bytes: int) -
     faces = finder.find(rgb)
     if not faces:
         raise BadPortrait(f"No face was found in {path.name}.")
-    face = faces[0]
-    square = frame(face.landmarks, rgb.shape[1], rgb.shape[0])
-    portrait, _ = square.cut(rgb)
+    square = frame(faces[0].landmarks, rgb.shape[1], rgb.shape[0])
+    _, face, _ = _look_again(rgb, faces[0], finder)
     np.savez_compressed(
         _beside(path),
-        landmarks=square.unmap(_refined(portrait, square, face, finder)),
+        landmarks=square.unmap(face.landmarks),
+        spread=face.spread.astype(np.float16),
         scores=np.array([face.score, face.presence]),
         sha256=np.array(hashlib.sha256(data).hexdigest()),
     )
