@@ -114,8 +114,8 @@ NOD: Final = np.array([0.0, 0.2, 0.6, 1.0, 0.9, 0.7, 0.48, 0.28, 0.13, 0.04])
 """A nod, beat by beat: 120 ms down, 280 ms back."""
 BROW: Final = np.array([0.3, 0.8, 1.0, 0.95, 0.85, 0.7, 0.5, 0.32, 0.18, 0.07])
 """The brows with it, 40 ms ahead."""
-RISE, FALL = 4, 8
-"""Beats in which speech life comes and goes: gone two beats before the take rests (400 ms)."""
+RISE, FALL = 4, 4
+"""Beats in which speech life comes and goes: it is gone before a silent take is put to rest."""
 _SWAY_HZ = (0.07, 0.19, 0.43)
 
 
@@ -170,9 +170,8 @@ class SpeechLife:
             offset[INDEX["browup"]] += self._brow * BROW[self._since_nod]
         offset[INDEX["close"]] = 1.0 - IDLE_CLOSE
         offset *= self.gain
-        # A blink that has begun ends by itself: an eye that stops half way looks ill.
-        if self._since_blink < len(BLINK):
-            lid = float(BLINK[self._since_blink])
+        if self._since_blink < len(BLINK):  # not eased but at its very end: half-shut eyes look ill
+            lid = float(BLINK[self._since_blink]) * eased(min(2.0 * self._position, 1.0))
             offset[INDEX["blink_left"]] = offset[INDEX["blink_right"]] = lid
             offset[INDEX["squint"]] = 0.25 * lid
         return offset
