@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engine import Progress
-from studio.engines.portrait import anatomy, contours, depth, designs, skin
+from studio.engines.portrait import anatomy, contours, depth, designs, lips, skin
 from studio.engines.portrait.parameters import EXPRESSION, HEAD, HIGHEST, LOWEST
 from studio.engines.portrait.rig import NODES, Box, Geometry, Source
 
@@ -28,10 +28,10 @@ def build_geometry(source: Source, report: Progress) -> Geometry:
         source: The framed picture with its landmarks; nothing of it is changed.
         report: Hears how far the work is.
     """
-    report(0.0, "measuring the face")
-    face = anatomy.measure(source.landmarks)
+    report(0.0, "finding the lips")
+    face = anatomy.measure(source.landmarks if source.drawn else lips.refine(source.rgb, source.landmarks))
     upper, lower = contours.at_rest(face)
-    report(0.1, "teaching the lips to move")
+    report(0.4, "teaching the lips to move")
     high, low = skin.fields(face, designs.displacements(face), upper, lower)
     report(0.7, "turning the head")
     head = depth.head_fields(face, source.person)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from studio.engines.portrait.anatomy import OVAL, SKIN, Face
 from studio.engines.portrait.designs import smoothstep
@@ -21,6 +21,10 @@ Double = NDArray[np.float64]
 
 RINGS = ((25.0, 12.0), (60.0, 30.0), (120.0, 40.0))
 """Rings around the oval: how far out, and how far behind the oval the head is there, mm."""
+NARROWEST, WIDEST = 75.0, 110.0
+"""Pixels at the left and right edges of the picture over which motion fades to none: as wide as the face leaves room.
+
+In 40 px the hair of a head that fills the picture folds when it rolls by 5 degrees (determinant -0.4)."""
 EAR_TO_NECK = 20.0
 """The head turns about an axis this many mm behind the ears."""
 
@@ -54,17 +58,30 @@ def _length(face: Face) -> float:
     return float(np.linalg.norm(face.pixels[152] - face.pixels[10]))
 
 
+def ramp(low: float, high: float, x: ArrayLike) -> Double:
+    """Return 0 below ``low``, 1 above ``high``, between them a line with rounded ends.
+
+    Its steepest slope is 1.18 of the line's, a smoothstep's 1.5: what is stretched beside the head must not fold.
+    """
+    end = 0.15
+    u = np.clip((np.asarray(x, float) - low) / (high - low), 0.0, 1.0)
+    rounded = np.minimum(u, 1 - u) ** 2 / (2 * end * (1 - end))
+    line = (u - end / 2) / (1 - end)
+    return np.where(u < end, rounded, np.where(u > 1 - end, 1 - rounded, line))
+
+
 def _weights(face: Face, person: Float) -> tuple[Double, Double]:
     """Return how far each node (NODES, NODES) follows the head, and how far the shoulders' breath."""
     outside = cv2.distanceTransform((person < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
     nodes = cv2.resize(outside, (NODES, NODES), interpolation=cv2.INTER_AREA) / _length(face)
     along = np.arange(NODES) * NODE + 1.5
-    left_right = smoothstep(0.0, 40.0, np.minimum(along, SIZE - 1 - along))[None, :]
+    oval = face.pixels[OVAL, 0]
+    room = np.clip([oval.min(), SIZE - oval.max()], NARROWEST, WIDEST)
+    frame = np.minimum(ramp(0.0, room[0], along), ramp(0.0, room[1], SIZE - 1 - along))[None, :]
     below = below_chin(face)
-    near = 1 - smoothstep(0.03, 0.34, nodes)
-    head = (1 - smoothstep(-0.10, 0.70, below)) * near * left_right
+    head = (1 - smoothstep(-0.10, 0.70, below)) * np.minimum(1 - ramp(0.03, 0.34, nodes), frame)
     floor = smoothstep(0.0, 48.0, SIZE - 1 - along)[:, None]
-    torso = smoothstep(0.12, 0.60, below) * (1 - smoothstep(0.0, 0.12, nodes)) * left_right * floor
+    torso = smoothstep(0.12, 0.60, below) * np.minimum(1 - smoothstep(0.0, 0.12, nodes), frame) * floor
     return head, torso
 
 

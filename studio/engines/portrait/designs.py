@@ -109,7 +109,8 @@ def jaw(sketch: Sketch) -> Double:
     angle = 20.0 / float(np.hypot(y[14], z[14]))
     weight = jaw_weight(sketch)
     lips = sketch.zone(14.0, 16.0)
-    dy = weight * (y * (np.cos(angle) - 1) - z * np.sin(angle))
+    # The mesh's depth is too coarse at the jaw's angle to tell which skin would rise: none does.
+    dy = weight * np.maximum(y * (np.cos(angle) - 1) - z * np.sin(angle), 0.0)
     dz = weight * (y * np.sin(angle) + z * (np.cos(angle) - 1))
     # Opening undoes part of the smile's curve; without the inward pull an open mouth is a frozen grin.
     dy += 0.35 * sketch.flatten * lips + 0.5 * sketch.upper * sketch.bell
@@ -166,9 +167,14 @@ def pucker(sketch: Sketch) -> Double:
 
 def press(sketch: Sketch) -> Double:
     """Roll the lips in until 42 % of their height are gone."""
-    upper, lower = sketch.y[13] - sketch.y[0], sketch.y[17] - sketch.y[14]
-    dy = sketch.lips((0.42 * upper, 0.0), (-0.42 * lower, 0.0), (0.5, 0.5))
-    dy += 0.38 * (upper * sketch.skin_above - lower * sketch.skin_below)
+    x = sketch.face.points[:, 0]
+    edges = [sketch.face.row(lip[r], x) for lip, r in ((anatomy.UPPER_LIP, 0), (anatomy.UPPER_LIP, 3),
+                                                       (anatomy.LOWER_LIP, 3), (anatomy.LOWER_LIP, 0))]  # fmt: skip
+    upper, lower = np.maximum(edges[1] - edges[0], 0.0), np.maximum(edges[3] - edges[2], 0.0)
+    # Never more than the lip's own height there: towards the corners it is thin.
+    dy = np.minimum(sketch.lips((0.42 * upper[13], 0.0), (0.0, 0.0), (0.5, 0.5)), 0.42 * upper)
+    dy += np.maximum(sketch.lips((0.0, 0.0), (-0.42 * lower[14], 0.0), (0.5, 0.5)), -0.42 * lower)
+    dy += 0.38 * (upper[13] * sketch.skin_above - lower[14] * sketch.skin_below)
     return _stack(0.0, dy, 0.0)
 
 

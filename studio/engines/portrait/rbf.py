@@ -23,13 +23,14 @@ class Interpolator:
 
     Args:
         points: (n, 2) distinct positions.
-        smoothing: Added to the kernel's diagonal, in the unit of ``points``; 0 passes through every value.
+        smoothing: Added to the kernel's diagonal, one for all or (n,) in the unit of ``points``; 0 passes through every
+            value, more lets close neighbours agree.
     """
 
-    def __init__(self, points: Double, smoothing: float) -> None:
+    def __init__(self, points: Double, smoothing: float | Double) -> None:
         n = len(points)
         system = np.ones((n + 1, n + 1))
-        system[:n, :n] = smoothing * np.eye(n) - np.linalg.norm(points[:, None] - points[None], axis=2)
+        system[:n, :n] = np.diag(np.broadcast_to(smoothing, n)) - np.linalg.norm(points[:, None] - points[None], axis=2)
         system[n, n] = 0.0
         self._points = points.astype(np.float32)
         self._inverse = np.linalg.inv(system)[:, :n]

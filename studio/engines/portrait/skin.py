@@ -26,14 +26,15 @@ from studio.engines.portrait.rig import CONTOUR_POINTS, NODE, NODES, SIZE
 Float = NDArray[np.float32]
 Double = NDArray[np.float64]
 
-SMOOTHING = 0.2
+LIP_SMOOTHING, SKIN_SMOOTHING = 0.2, 5.0
+"""Pixels of ease for the interpolation; at a turned face's outline, points of different depth lie side by side."""
 BLUR = 0.7
 """Standard deviation in nodes of the blur over each field."""
 COINCIDENT = 0.6
 """Points closer than this many px are one."""
 OVERLAP = 0.4
 """Pixels by which the inner contours overlap when `close` is 1."""
-STIFFNESS = 0.01
+STIFFNESS = 0.05
 """Price of a changed input in the least squares, relative to a missed target."""
 WEIGHTS = (0.6, 0.3, 0.3, 1.0)
 """Importance of the lip rows from the outer edge to the contour: the edge that shows the opening counts most."""
@@ -126,7 +127,9 @@ def make_side(face: Face, moves: Double, contour: Double, upper: bool) -> Side:
     lips = np.isin(kept, np.union1d(own, CORNERS))
     free = np.unique(owner[np.concatenate([np.flatnonzero(lips), len(kept) + np.arange(len(ghosts))])])
     columns = np.concatenate([values, np.eye(len(points))[:, free]], 1)
-    dense = Interpolator(points, SMOOTHING).at(node_places().reshape(-1, 2).astype(np.float32), columns)
+    smoothing = np.full(len(points), SKIN_SMOOTHING)
+    smoothing[free] = LIP_SMOOTHING
+    dense = Interpolator(points, smoothing).at(node_places().reshape(-1, 2).astype(np.float32), columns)
     dense = blurred(dense.reshape(NODES, NODES, -1), BLUR)
     plain, response = np.split(dense, [values.shape[1]], axis=2)
     rows = own[:3].ravel()
@@ -161,9 +164,10 @@ def close_tightly(above: Side, below: Side, upper: Double, lower: Double) -> Non
     for _ in range(12):
         up, low = contours.join_ends(above.contour(above.targets)[k], below.contour(below.targets)[k])
         shut, floor = upper + up, lower + low
-        short = wanted - (shut[:, 1] - np.interp(shut[:, 0], floor[:, 0], floor[:, 1]))
-        above.targets[:CONTOUR_POINTS, 2 * k + 1] += short / 2
-        below.targets[:CONTOUR_POINTS, 2 * k + 1] -= short / 2
+        short_above = wanted - (shut[:, 1] - np.interp(shut[:, 0], floor[:, 0], floor[:, 1]))
+        short_below = wanted - (np.interp(floor[:, 0], shut[:, 0], shut[:, 1]) - floor[:, 1])
+        above.targets[:CONTOUR_POINTS, 2 * k + 1] += short_above / 2
+        below.targets[:CONTOUR_POINTS, 2 * k + 1] -= short_below / 2
 
 
 def fields(face: Face, moves: Double, upper: Double, lower: Double) -> tuple[Float, Float]:
