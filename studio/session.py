@@ -1,68 +1,209 @@
-"""One visit from offer to goodbye, and the host that holds all visits of this process.
+"""One visit: one source, one pipeline, one output, from offer to goodbye. `host.SessionHost` holds all of them.
 
-`SessionHost` is the face that `web/` talks to; it may one day be an actor on another machine, so only plain dataclasses
-cross it. It knows nothing of sockets: what the visitor must hear goes into the ``send`` callable given at `open`.
+Knows nothing of sockets: what the visitor must hear goes into the ``send`` callable.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
 from collections.abc import Callable
-from typing import Protocol
+from enum import StrEnum
 
-from studio.engine import Avatar, Engine
-from studio.messages import Answer, Candidate, ClientMessage, Offer, ServerMessage
-from studio.scheduler import Scheduler
-from studio.spec import AvatarSpec, StudioSpec
-from studio.stats import Stats
+import numpy as np
+from numpy.typing import NDArray
+
+from studio import messages
+from studio.engine import Options
+from studio.errors import EngineFault, PeerTimeout, StudioError
+from studio.messages import Answer, Candidate, Fault, Interrupted, Offer, ServerMessage, State
+from studio.peer import Peer
+from studio.pipeline import LoadedAvatar, Pipeline
+from studio.spec import StudioSpec
+from studio.stats import Stats, percentile
+
+log = logging.getLogger(__name__)
+
+CLOSE_LIMIT = 0.8
+"""Seconds that a peer may take to close."""
+REPORT_SECONDS = 1.0
 
 Send = Callable[[ServerMessage], None]
 """The visitor's outbox: bounded, never blocks, called on the event loop."""
 
 
-class LoadedAvatar(Protocol):
-    """An avatar that can be played now."""
+class Connection(StrEnum):
+    """Where a visit stands."""
 
-    spec: AvatarSpec
-    engine: Engine
-    scheduler: Scheduler
-    avatar: Avatar
-
-
-class Library(Protocol):
-    """What a session needs to know of the avatars."""
-
-    @property
-    def first_id(self) -> str: ...
-
-    def get(self, avatar_id: str) -> LoadedAvatar:
-        """Raises: AvatarNotFound, AvatarNotReady."""
+    NEW = "new"
+    CONNECTING = "connecting"
+    LIVE = "live"
+    CLOSING = "closing"
+    CLOSED = "closed"
 
 
-class SessionHost:
-    """All visits of this process.
+LEGAL = {
+    Connection.NEW: {Connection.CONNECTING, Connection.CLOSING},
+    Connection.CONNECTING: {Connection.LIVE, Connection.CLOSING},
+    Connection.LIVE: {Connection.CLOSING},
+    Connection.CLOSING: {Connection.CLOSED},
+    Connection.CLOSED: set[Connection](),
+}
 
-    Usage: ``id = host.open(send)`` per socket; `offer`, `candidate`, `handle` with that id; `close` when the socket is gone.
+
+class Session:
+    """One visit: one source, one pipeline, one output.
+
+    Args:
+        session_id: For the log and the answer.
+        loaded: Whom to play.
+        options: The offer's engine options.
+        spec: The whole configuration.
+        stats: Counts.
+        send: What the visitor hears.
     """
 
-    def __init__(self, library: Library, spec: StudioSpec, stats: Stats) -> None: ...
+    def __init__(
+        self, session_id: str, loaded: LoadedAvatar, options: Options, spec: StudioSpec, stats: Stats, send: Send
+    ) -> None:
+        self.id = session_id
+        self._options, self._spec, self._stats, self._send = options, spec, stats, send
+        self._connection = Connection.NEW
+        self._is_speaking = False
+        self._lateness: list[float] = []
+        self._beats = 0
+        self._closed = asyncio.Event()
+        self._pipeline = Pipeline(loaded, options, queue_seconds=spec.limits.queue_seconds)
+        self._peer = Peer(spec.ice, spec.media, spec.server.host, self._hear)
 
-    def open(self, send: Send) -> str:
-        """Register a visitor (costs no seat) and return its session id."""
+    @property
+    def connection(self) -> Connection:
+        """Where the visit stands."""
+        return self._connection
 
-    async def offer(self, session_id: str, offer: Offer) -> Answer:
-        """Take a seat and answer; raises StudioFull, OfferInvalid, CodecUnsupported, AvatarNotFound, AvatarNotReady."""
+    @property
+    def avatar_id(self) -> str:
+        """Who is played."""
+        return self._pipeline.loaded.spec.id
 
-    def candidate(self, session_id: str, candidate: Candidate) -> None:
-        """Queue or apply a remote candidate; raises BadMessage."""
+    async def accept(self, offer: Offer) -> Answer:
+        """Answer the offer; the caller then starts `run`, or `aclose` if this raises.
 
-    def handle(self, session_id: str, message: ClientMessage) -> None:
-        """Any message but Offer and GetAvatars; answers through ``send``: AvatarSelected, Interrupted, Stopped, Pong."""
+        Raises:
+            OfferInvalid: Nobody could answer it.
+            CodecUnsupported: No codec in common.
+        """
+        self._move(Connection.CONNECTING)
+        return Answer(await self._peer.accept(offer.sdp), self.id)
 
-    async def close(self, session_id: str) -> None:
-        """End the visit within 1 s; unknown ids are fine."""
+    def candidate(self, candidate: Candidate) -> None:
+        """Add a remote candidate, at any time.
 
-    def capacity(self) -> tuple[int, int]:
-        """Seats and how many of them are taken."""
+        Raises:
+            BadMessage: It cannot be read.
+        """
+        if self._connection not in (Connection.CLOSING, Connection.CLOSED):
+            self._peer.add_candidate(candidate)
 
-    async def aclose(self) -> None:
-        """Close every visit."""
+    def select(self, loaded: LoadedAvatar) -> None:
+        """Switch the avatar, live."""
+        self._pipeline.switch(loaded, self._options)
+        self._push_state()
+
+    def interrupt(self) -> Interrupted:
+        """Drop the speech that has not left."""
+        cut = self._pipeline.interrupt()
+        return Interrupted(cut.spoken_ms, cut.discarded_ms)
+
+    async def run(self) -> None:
+        """Play until the visitor has left or something broke, and close. Cancelling closes too."""
+        reason: StudioError | None = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                works = [tasks.create_task(self._play()), tasks.create_task(self._report())]
+                await self._attend()
+                for work in works:
+                    work.cancel()
+        except* StudioError as group:
+            reason = next(error for error in group.exceptions if isinstance(error, StudioError))
+        except* Exception as group:  # an edge: whatever broke ends this visit and no other
+            log.exception("session %s broke", self.id, exc_info=group)
+            reason = EngineFault(detail="see the log")
+        finally:
+            await self.aclose(reason)
+
+    async def aclose(self, reason: StudioError | None = None) -> None:
+        """Say why, give everything back; idempotent: a second caller waits for the first."""
+        if self._connection in (Connection.CLOSING, Connection.CLOSED):
+            await self._closed.wait()
+            return
+        if reason is not None:
+            log.warning("session %s ends: %s", self.id, reason)
+            self._send(Fault.of(reason))
+        self._move(Connection.CLOSING)
+        try:
+            await self._pipeline.aclose()
+            await self._peer.aclose(CLOSE_LIMIT)
+        finally:
+            self._move(Connection.CLOSED)
+            self._closed.set()
+
+    async def _attend(self) -> None:
+        """Return when the peer has gone.
+
+        Raises:
+            PeerTimeout: It never came.
+        """
+        try:
+            async with asyncio.timeout(self._spec.ice.connect_limit):
+                state = await self._peer.until("connected", "failed", "closed")
+        except TimeoutError as error:
+            raise PeerTimeout from error
+        if state == "failed":
+            raise PeerTimeout(detail="ICE or DTLS failed")
+        if state == "connected":
+            self._move(Connection.LIVE)
+            await self._peer.until("failed", "closed")
+
+    async def _play(self) -> None:
+        await self._peer.until("connected", "failed", "closed")
+        while True:
+            beat = await self._pipeline.next()
+            self._peer.send(self._pipeline.slot, beat)
+            self._beats += 1
+            self._lateness.append(self._pipeline.lateness * 1000)
+            self._stats.observe("studio_beat_lateness_ms", self._lateness[-1])
+            if beat.speech is not self._is_speaking:
+                self._is_speaking = beat.speech
+                self._push_state()
+
+    async def _report(self) -> None:
+        before = time.monotonic()
+        while True:
+            await asyncio.sleep(REPORT_SECONDS)
+            now = time.monotonic()
+            if self._connection is Connection.LIVE:
+                self._send(self._stats_message(now - before))
+            before, self._beats, self._lateness = now, 0, []
+
+    def _stats_message(self, seconds: float) -> messages.Stats:
+        return messages.Stats(
+            fps=round(self._beats / seconds, 1),
+            queue_depth=self._pipeline.depth,
+            beat_lateness_ms=round(percentile(self._lateness, 0.95), 1),
+            engine_ms=round(self._pipeline.loaded.scheduler.step_ms(), 2),
+            dropped=self._pipeline.dropped + self._pipeline.late + self._peer.dropped,
+        )
+
+    def _hear(self, pcm: NDArray[np.int16]) -> None:
+        self._pipeline.feed(pcm, live=True)
+
+    def _move(self, to: Connection) -> None:
+        assert to in LEGAL[self._connection], f"{self._connection} -> {to}"
+        log.info("session %s: %s -> %s", self.id, self._connection, to)
+        self._connection = to
+        self._push_state()
+
+    def _push_state(self) -> None:
+        self._send(State(str(self._connection), self._is_speaking, self.avatar_id))

@@ -1,0 +1,248 @@
+"""All visits of this process behind four calls, `offer`, `candidate`, `handle`, `close`, and `capacity`.
+
+This is the face that `web/` talks to. It may one day be an actor on another machine, so only plain dataclasses cross it, and
+nothing here knows of sockets: what a visitor must hear goes into the ``send`` callable given at `open`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+from studio.beat import BEAT_SECONDS
+from studio.engine import Options
+from studio.errors import BadMessage, StudioError, StudioFull
+from studio.messages import (
+    Answer,
+    AvatarSelected,
+    Candidate,
+    ClientMessage,
+    Fault,
+    GetAvatars,
+    Interrupt,
+    Interrupted,
+    Offer,
+    Ping,
+    Pong,
+    SelectAvatar,
+    ServerMessage,
+    Stop,
+    Stopped,
+)
+from studio.pipeline import LoadedAvatar
+from studio.scheduler import HEADROOM
+from studio.session import Connection, Session
+from studio.spec import StudioSpec
+from studio.stats import Stats
+
+log = logging.getLogger(__name__)
+
+SESSION_MS = 5.0
+"""CPU time that one visit costs per beat besides its engine: encoding, Opus, the event loop (`tests/bench/RESULTS.md`)."""
+EARLY_CANDIDATES = 64
+"""Remote candidates kept for an offer that has not come yet."""
+
+Send = Callable[[ServerMessage], None]
+"""A visitor's outbox: bounded, never blocks, called on the event loop."""
+
+
+class Library(Protocol):
+    """What the host needs to know of the avatars."""
+
+    @property
+    def first_id(self) -> str:
+        """The first configured avatar."""
+
+    def get(self, avatar_id: str) -> LoadedAvatar:
+        """Return an avatar that can be played now.
+
+        Raises:
+            AvatarNotFound: No such avatar.
+            AvatarNotReady: It cannot run here, or not yet.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many visits fit."""
+
+    seats: int
+    taken: int
+
+
+class _Visitor:
+    """What is remembered between two offers of one visitor."""
+
+    def __init__(self, send: Send, avatar_id: str) -> None:
+        self.send = send
+        self.avatar_id = avatar_id
+        self.session: Session | None = None
+        self.early: list[Candidate] = []
+        self.lock = asyncio.Lock()  # offers, stop and close of one visitor happen one after the other
+
+    @property
+    def is_seated(self) -> bool:
+        return self.session is not None and self.session.connection is not Connection.CLOSED
+
+
+class SessionHost:
+    """All visits of this process.
+
+    Use: ``id = host.open(send)`` per socket, then `offer`, `candidate` and `handle` with it, `close` when the socket is gone.
+
+    Args:
+        library: Where avatars come from.
+        spec: The whole configuration.
+        stats: Counts.
+    """
+
+    def __init__(self, library: Library, spec: StudioSpec, stats: Stats) -> None:
+        self._library, self._spec, self._stats = library, spec, stats
+        self._visitors: dict[str, _Visitor] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._offering = 0
+
+    def open(self, send: Send) -> str:
+        """Register a visitor, which costs no seat, and return the session id."""
+        session_id = secrets.token_urlsafe(12)
+        self._visitors[session_id] = _Visitor(send, self._library.first_id)
+        return session_id
+
+    async def offer(self, session_id: str, offer: Offer) -> Answer:
+        """Take a seat and answer; a visit that goes on under this id is ended first.
+
+        Raises:
+            StudioFull: No seat left.
+            OfferInvalid: Nobody could answer it.
+            CodecUnsupported: No codec in common.
+            AvatarNotFound: No such avatar.
+            AvatarNotReady: It cannot run here, or not yet.
+        """
+        visitor = self._visitor(session_id)
+        async with visitor.lock:
+            await self._end(visitor)
+            loaded = self._library.get(offer.avatar_id or visitor.avatar_id)
+            visitor.avatar_id = loaded.spec.id
+            capacity = self.capacity()
+            if capacity.taken >= capacity.seats:
+                self._stats.count("studio_refused_total")
+                raise StudioFull
+            options = Options(values=offer.options)
+            visitor.session = Session(session_id, loaded, options, self._spec, self._stats, visitor.send)
+            return await self._begin(visitor, visitor.session, offer)
+
+    def candidate(self, session_id: str, candidate: Candidate) -> None:
+        """Add a remote candidate, also one that comes before its offer.
+
+        Raises:
+            BadMessage: It cannot be read.
+        """
+        visitor = self._visitor(session_id)
+        if visitor.session is not None and visitor.is_seated:
+            visitor.session.candidate(candidate)
+        elif len(visitor.early) < EARLY_CANDIDATES:
+            visitor.early.append(candidate)
+
+    def handle(self, session_id: str, message: ClientMessage) -> None:
+        """Act on a message and answer it through ``send``; an offer is started in the background.
+
+        Raises:
+            StudioError: The sentence for the visitor.
+        """
+        visitor = self._visitor(session_id)
+        match message:
+            case Offer():
+                self._spawn(self._offer_and_answer(session_id, message, visitor))
+            case Candidate():
+                self.candidate(session_id, message)
+            case SelectAvatar(avatar_id):
+                self._select(visitor, avatar_id)
+            case Interrupt():
+                running = visitor.session if visitor.is_seated else None
+                visitor.send(running.interrupt() if running else Interrupted(0, 0))
+            case Stop():
+                self._spawn(self._stop(visitor))
+            case Ping(timestamp):
+                visitor.send(Pong(timestamp))
+            case GetAvatars():
+                raise BadMessage("The gallery is not the session host's business.")
+            case _:
+                assert_never(message)
+
+    async def close(self, session_id: str) -> None:
+        """End the visit within 1 s and forget the visitor; unknown ids are fine."""
+        visitor = self._visitors.pop(session_id, None)
+        if visitor is not None:
+            async with visitor.lock:
+                await self._end(visitor)
+
+    def capacity(self) -> Capacity:
+        """Return the seats, configured or from what this machine was measured to hold, and how many are taken."""
+        taken = sum(visitor.is_seated for visitor in self._visitors.values())
+        return Capacity(self._spec.limits.sessions or self._measured_seats(), taken)
+
+    async def aclose(self) -> None:
+        """Close every visit; idempotent."""
+        await asyncio.gather(*(self.close(session_id) for session_id in list(self._visitors)))
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _visitor(self, session_id: str) -> _Visitor:
+        try:
+            return self._visitors[session_id]
+        except KeyError:
+            raise BadMessage("This session has ended. Reload the page.") from None
+
+    async def _begin(self, visitor: _Visitor, session: Session, offer: Offer) -> Answer:
+        try:
+            early, visitor.early = visitor.early, []
+            for candidate in early:
+                session.candidate(candidate)
+            answer = await session.accept(offer)
+        except BaseException:
+            await session.aclose()
+            raise
+        self._spawn(session.run())
+        return answer
+
+    async def _end(self, visitor: _Visitor) -> None:
+        session, visitor.session = visitor.session, None
+        if session is not None:
+            await session.aclose()
+
+    async def _offer_and_answer(self, session_id: str, offer: Offer, visitor: _Visitor) -> None:
+        try:
+            visitor.send(await self.offer(session_id, offer))
+        except StudioError as error:
+            visitor.send(Fault.of(error))
+
+    async def _stop(self, visitor: _Visitor) -> None:
+        async with visitor.lock:
+            await self._end(visitor)
+        visitor.send(Stopped())
+
+    def _select(self, visitor: _Visitor, avatar_id: str) -> None:
+        loaded = self._library.get(avatar_id)
+        visitor.avatar_id = avatar_id
+        visitor.send(AvatarSelected(avatar_id))
+        if visitor.session is not None and visitor.is_seated and visitor.session.avatar_id != avatar_id:
+            visitor.session.select(loaded)
+
+    def _measured_seats(self) -> int:
+        """Seats at 25 fps with head-room: the engine's own limit, and the processor time that all parts share."""
+        scheduler = self._library.get(self._library.first_id).scheduler
+        is_on_cpu = scheduler.engine.lanes > 1
+        budget_ms = (os.cpu_count() or 1) * BEAT_SECONDS * 1000 * (1 - HEADROOM)
+        seats = int(budget_ms / (SESSION_MS + (scheduler.step_ms() if is_on_cpu else 0.0)))
+        return max(1, min(seats, scheduler.capacity()))
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
