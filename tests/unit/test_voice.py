@@ -55,8 +55,8 @@ def test_mel_filters_cover_the_range_and_sum_to_one() -> None:
 
 def test_features_of_a_tone_peak_in_its_band() -> None:
     time = np.arange(8000) / 16000
-    hops = Features().feed(pcm(0.3 * np.sin(2 * np.pi * 1000 * time)))
-    assert len(hops) == 8000 // HOP
+    hops = np.concatenate(Features().feed(pcm(0.3 * np.sin(2 * np.pi * 1000 * time))))
+    assert len(hops) == 7680 // HOP  # whole beats only
     assert hops[0].shape == (FEATURES,)
     assert hops[-1].dtype == np.float32
     peak = int(hops[-1][:40].argmax())
@@ -65,7 +65,7 @@ def test_features_of_a_tone_peak_in_its_band() -> None:
 
 def test_level_features_are_independent_of_gain_after_a_while() -> None:
     sound = np.concatenate([silence(0.3), vowel(2.0, AA, level=0.3)])
-    loud, soft = (np.array(Features().feed(pcm(sound * gain)))[-50:] for gain in (1.0, 0.1))
+    loud, soft = (np.concatenate(Features().feed(pcm(sound * gain)))[-50:] for gain in (1.0, 0.1))
     assert abs(float(loud[:, LEVEL].mean() - soft[:, LEVEL].mean())) < 0.1
     assert float(loud[:, OVER_FLOOR].min()) > 0.5
 

@@ -3,12 +3,13 @@
 40 mel bands relative to a tracked speech level, the level over a tracked noise floor, and the level itself
 (audio2mouth specification, section 2). There is no gain control: the two trackers do its work. Knows nothing of mouths.
 
-State advances one hop at a time with the same array shapes every time, so any chunking of the sound gives bit-identical
-features.
+State advances one beat of four hops at a time with the same array shapes every time, so any chunking of the sound
+gives bit-identical features.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -28,6 +29,8 @@ FEATURES = BANDS + 2
 OVER_FLOOR, LEVEL = BANDS, BANDS + 1
 """Positions of the two level features; the bands come first, low to high."""
 
+_BEFORE = FRAME - HOP
+"""Samples kept from before a beat."""
 _FFT = 512
 _LOW_HZ, _HIGH_HZ = 80.0, 7600.0
 _FLOOR_START, _REFERENCE_START = -60.0, -38.0
@@ -62,54 +65,56 @@ _POWER: Final = np.float32(1.0 / (FRAME * 0.375))
 
 
 class Features:
-    """The running features of one voice; about 2 KB."""
+    """The running features of one voice; about 12 KB, most of it working space."""
 
     def __init__(self) -> None:
-        self._sound = np.zeros(FRAME, np.float32)
-        self._filled = 0
-        self._padded = np.zeros(_FFT, np.float32)
+        self._sound = np.zeros(_BEFORE + SAMPLES_PER_BEAT, np.float32)
+        self._frames = np.lib.stride_tricks.sliding_window_view(self._sound, FRAME)[::HOP]
+        self._padded = np.zeros((HOPS_PER_BEAT, _FFT), np.float32)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything heard: the state of a new one."""
         self._sound[:] = 0.0
-        self._filled = 0
+        self._filled = _BEFORE
         self._floor, self._reference = _FLOOR_START, _REFERENCE_START
 
     def feed(self, pcm: NDArray[np.int16]) -> list[Float]:
-        """Hear ``pcm`` (n,) mono 16 kHz, any n; return the hops it completes, each (42,).
+        """Hear ``pcm`` (n,) mono 16 kHz, any n; return the beats it completes, each with its 4 hops: (4, 42).
 
         Bands are in units of 20 dB around the speech level less 10 dB, clipped to -3..2; `OVER_FLOOR` is 20 dB units
         over the noise floor, 0..3; `LEVEL` is 20 dB units over the speech level, -3..1.
         """
-        hops: list[Float] = []
-        wave = pcm.astype(np.float32) * np.float32(1 / 32768)
-        taken = 0
-        while taken < len(wave):
-            part = wave[taken : taken + HOP - self._filled]
-            start = FRAME - HOP + self._filled
-            self._sound[start : start + len(part)] = part
+        beats: list[Float] = []
+        while len(pcm):
+            part = pcm[: len(self._sound) - self._filled]
+            pcm = pcm[len(part) :]
+            np.multiply(part, np.float32(1 / 32768), out=self._sound[self._filled : self._filled + len(part)])
             self._filled += len(part)
-            taken += len(part)
-            if self._filled == HOP:
-                hops.append(self._hop())
-                self._sound[:-HOP] = self._sound[HOP:]
-                self._filled = 0
-        return hops
+            if self._filled == len(self._sound):
+                beats.append(self._hops())
+                self._sound[:_BEFORE] = self._sound[-_BEFORE:]
+                self._filled = _BEFORE
+        return beats
 
-    def _hop(self) -> Float:
-        """Return the features of the 400 samples in ``_sound`` and advance the trackers."""
-        level = 10.0 * np.log10(float(np.dot(self._sound, self._sound)) / FRAME + _DRY)
-        self._track(level)
-        np.multiply(self._sound - self._sound.mean(), _WINDOW, out=self._padded[:FRAME])
+    def _hops(self) -> Float:
+        """Return the features of the four frames in ``_sound`` and advance the trackers hop by hop."""
+        frames = self._frames
+        powers = np.einsum("ij,ij->i", frames, frames)
+        np.multiply(frames - frames.mean(1, keepdims=True), _WINDOW, out=self._padded[:, :FRAME])
         spectrum = np.fft.rfft(self._padded)
-        power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32) * _POWER
-        bands = 10.0 * np.log10(np.dot(power, _FILTERS) + np.float32(_DRY))
-        hop = np.empty(FEATURES, np.float32)
-        np.clip((bands - self._reference + 10.0) / 20.0, -3.0, 2.0, out=hop[:BANDS])
-        hop[OVER_FLOOR] = min(max((level - self._floor) / 20.0, 0.0), 3.0)
-        hop[LEVEL] = min(max((level - self._reference) / 20.0, -3.0), 1.0)
-        return hop
+        power = (spectrum.real**2 + spectrum.imag**2) * _POWER
+        hops = np.empty((HOPS_PER_BEAT, FEATURES), np.float32)
+        np.log10(np.dot(power, _FILTERS) + np.float32(_DRY), out=hops[:, :BANDS])
+        for hop, frame_power in zip(hops, powers.tolist(), strict=True):
+            level = 10.0 * math.log10(frame_power / FRAME + _DRY)
+            self._track(level)
+            # 10 log10 for decibels over 20 for the unit: half.
+            hop[:BANDS] = hop[:BANDS] * np.float32(0.5) + np.float32((10.0 - self._reference) / 20.0)
+            hop[OVER_FLOOR] = min(max((level - self._floor) / 20.0, 0.0), 3.0)
+            hop[LEVEL] = min(max((level - self._reference) / 20.0, -3.0), 1.0)
+        np.minimum(np.maximum(hops[:, :BANDS], -3.0), 2.0, out=hops[:, :BANDS])
+        return hops
 
     def _track(self, level: float) -> None:
         """Follow the speech level (fast up, 3 dB/s down) and the noise floor (fast down, 2 dB/s up), in dB."""
