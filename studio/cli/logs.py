@@ -1,0 +1,37 @@
+"""Logs on standard error, for people or for machines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+
+QUIET = ("aioice", "aiortc", "aiohttp.access", "asyncio", "numba", "PIL")
+"""Libraries that say a lot; they are heard from WARNING on, with ``--verbose`` from INFO on."""
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and the exception if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        body = {
+            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            body["exception"] = self.formatException(record.exc_info)
+        return json.dumps(body, ensure_ascii=False)
+
+
+def set_up_logs(verbose: bool, log_format: str) -> None:
+    """Send logs to standard error; ``log_format`` is ``text`` or ``json``."""
+    handler = logging.StreamHandler()
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+    handler.setFormatter(JsonFormatter() if log_format == "json" else text)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)

@@ -1,0 +1,265 @@
+"""YAML and environment -> `StudioSpec`; every complaint names file, line and key, and what is allowed.
+
+All complaints are collected and raised together. Knows no engine: the names that may be chosen are an argument.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from studio.config.tree import Given, read_tree
+from studio.config.values import Value, checked
+from studio.errors import ConfigError
+from studio.spec import AvatarSpec, IceSpec, LimitsSpec, MediaSpec, ServerSpec, StudioSpec
+
+SECTIONS: Mapping[str, type[ServerSpec | MediaSpec | IceSpec | LimitsSpec]] = {
+    "server": ServerSpec,
+    "media": MediaSpec,
+    "ice": IceSpec,
+    "limits": LimitsSpec,
+}
+AVATAR_KEYS = ("id", "name", "source", "engine", "preparation", "options")
+DEFAULT_KEYS = ("engine", "preparation", "options")
+MUSETALK_KEYS = ("preparation", "video_path", "bbox_shift", "audio_clips", "name", "engine", "options")
+"""One avatar of MuseTalk's ``realtime.yaml``, whose key is the id; the last three are ours."""
+SOURCELESS = frozenset({"testcard"})
+"""Engines that draw without a source."""
+ENVIRONMENT = "STUDIO_"
+
+_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+Section = TypeVar("Section", ServerSpec, MediaSpec, IceSpec, LimitsSpec)
+
+
+def home() -> Path:
+    """Return the folder of the studio's own files (``static``, ``configs``): the checkout, else the current folder."""
+    checkout = Path(__file__).resolve().parents[2]
+    return checkout if (checkout / "static").is_dir() else Path.cwd()
+
+
+def read_spec(
+    path: Path, engines: Collection[str], environ: Mapping[str, str], home_folder: Path | None = None
+) -> StudioSpec:
+    """Read the configuration.
+
+    Args:
+        path: The YAML file.
+        engines: Names that ``engine`` may have, besides ``auto``.
+        environ: The environment: ``STUDIO_<SECTION>_<KEY>`` overrides a scalar, ``STUDIO_AVATARS_<ID>_<KEY>`` one of
+            an avatar's; lists are separated by commas.
+        home_folder: Second place to look for relative sources (after the YAML's own folder); `home` by default.
+
+    Raises:
+        ConfigError: Something is wrong; one line for each complaint.
+    """
+    reader = _Reader(path, engines, environ, home_folder or home())
+    spec = reader.studio(read_tree(path, reader.complaints))
+    if reader.complaints:
+        raise ConfigError("\n".join(reader.complaints))
+    return spec
+
+
+class _Reader:
+    """Turns the tree into specs and collects what is wrong with it."""
+
+    def __init__(self, path: Path, engines: Collection[str], environ: Mapping[str, str], home_folder: Path) -> None:
+        self.path, self.home = path, home_folder
+        self.engines = ("auto", *sorted(engines))
+        self.environ = {key: value for key, value in environ.items() if key.startswith(ENVIRONMENT)}
+        self.complaints: list[str] = []
+
+    def studio(self, root: Given) -> StudioSpec:
+        """Read the whole tree."""
+        tree = self.mapping(root)
+        known = (*SECTIONS, "defaults", "cache", "avatars")
+        musetalk = {k: v for k, v in tree.items() if k not in known and _looks_like_musetalk(v)}
+        self.unknown({k: v for k, v in tree.items() if k not in musetalk}, known)
+        defaults: dict[str, Given] = self.mapping(tree.get("defaults"))
+        self.unknown(defaults, DEFAULT_KEYS)
+        server = self.section("server", ServerSpec(), tree)
+        media = self.section("media", MediaSpec(), tree)
+        ice = self.ice(tree)
+        limits = self.section("limits", LimitsSpec(), tree)
+        if not media.bitrate_min_bps <= media.bitrate_bps <= media.bitrate_max_bps:
+            self.complain(tree.get("media", root), "bitrate_bps must lie between bitrate_min_bps and bitrate_max_bps")
+        avatars = self.avatars(tree.get("avatars"), musetalk, defaults)
+        if not avatars and not self.complaints:
+            self.complain(root, "there are no avatars; add a list called avatars, each with an id and a source")
+        cache = self.scalar(self.override("cache", tree.get("cache")), ".studio", "cache")
+        return StudioSpec(avatars, server, media, ice, limits, self.home / cache, self.path)
+
+    def section(self, name: str, empty: Section, tree: Mapping[str, Given], extra: Sequence[str] = ()) -> Section:
+        """Read one section into the dataclass of which ``empty`` holds the defaults."""
+        given = self.mapping(tree.get(name))
+        defaults: dict[str, Any] = {field.name: getattr(empty, field.name) for field in dataclasses.fields(empty)}
+        self.unknown(given, (*(key for key in defaults if key != "turn_secret"), *extra))
+        values = {
+            key: self.scalar(self.override(f"{name}.{key}", given.get(key)), default, f"{name}.{key}")
+            for key, default in defaults.items()
+        }
+        self.misspelt(name, (*defaults, *extra))
+        return type(empty)(**values)
+
+    def ice(self, tree: Mapping[str, Given]) -> IceSpec:
+        """Read ``ice``; the secret comes from the environment or a file."""
+        given = self.mapping(tree.get("ice"))
+        refused = given.get("turn_secret")
+        if refused:
+            self.complain(refused, "a secret does not belong here; use STUDIO_ICE_TURN_SECRET or ice.turn_secret_file")
+        kept = {key: value for key, value in given.items() if key != "turn_secret"}
+        whole = Given(kept, tree["ice"].where) if "ice" in tree else Given({}, "ice")
+        spec = self.section("ice", IceSpec(), {"ice": whole}, extra=("turn_secret_file",))
+        file = self.override("ice.turn_secret_file", given.get("turn_secret_file"))
+        if file and not spec.turn_secret:
+            place = self.existing(file)
+            spec = dataclasses.replace(spec, turn_secret=_secret(place) if place else "")
+        if spec.turn and not (spec.turn_secret or file):
+            self.complain(whole, "turn needs a shared secret: STUDIO_ICE_TURN_SECRET or ice.turn_secret_file")
+        return spec
+
+    def avatars(
+        self, given: Given | None, musetalk: Mapping[str, Given], defaults: Mapping[str, Given]
+    ) -> tuple[AvatarSpec, ...]:
+        """Read the list, then avatars in MuseTalk's shape."""
+        items = given.value if given else []
+        if not isinstance(items, list):
+            self.complain(cast(Given, given), "must be a list of avatars")
+            items = []
+        specs: list[AvatarSpec] = []
+        seen: dict[str, str] = {}
+        for item in items:
+            self.add(self.avatar(item, defaults), item, specs, seen)
+        for key, item in musetalk.items():
+            self.add(self.musetalk(key, item, defaults), item, specs, seen)
+        return tuple(specs)
+
+    def add(self, spec: AvatarSpec | None, item: Given, specs: list[AvatarSpec], seen: dict[str, str]) -> None:
+        """Keep an avatar unless its id is taken."""
+        if spec is None:
+            return
+        if spec.id in seen:
+            self.complain(item, f"the id {spec.id!r} is taken already by {seen[spec.id]}")
+            return
+        seen[spec.id] = item.where
+        specs.append(spec)
+
+    def avatar(self, item: Given, defaults: Mapping[str, Given]) -> AvatarSpec | None:
+        """Read one entry of the list."""
+        body = self.mapping(item)
+        self.unknown(body, AVATAR_KEYS)
+        if "id" not in body:
+            self.complain(item, "needs an id")
+            return None
+        return self.built(self.scalar(body["id"], "", "id"), body["id"], body, "source", {}, item, defaults)
+
+    def musetalk(self, key: str, item: Given, defaults: Mapping[str, Given]) -> AvatarSpec | None:
+        """Read one avatar as ``realtime.yaml`` writes it; ``bbox_shift`` and ``audio_clips`` become options."""
+        body = self.mapping(item)
+        self.unknown(body, MUSETALK_KEYS)
+        options: dict[str, object] = {}
+        if "bbox_shift" in body:
+            options["bbox_shift"] = self.scalar(body["bbox_shift"], 0, "bbox_shift")
+        clips = {name: self.scalar(clip, "", "clip") for name, clip in self.mapping(body.get("audio_clips")).items()}
+        if clips:
+            options["audio_clips"] = clips
+        return self.built(key, item, body, "video_path", options, item, defaults)
+
+    def built(
+        self, id: str, id_place: Given, body: Mapping[str, Given], source_key: str, options: dict[str, object],
+        item: Given, defaults: Mapping[str, Given],
+    ) -> AvatarSpec | None:  # fmt: skip
+        """Put an avatar together from its own keys, its environment and the defaults."""
+        before = len(self.complaints)
+        if not _ID.fullmatch(id):
+            self.complain(id_place, f"{id!r} cannot be an id; use lower case letters, digits, - and _ (at most 64)")
+            return None
+        slug = f"avatars.{id}".replace("-", "_")
+        name, engine, preparation, source = (
+            self.override(f"{slug}.{key}", body.get(key, defaults.get(key)))
+            for key in ("name", "engine", "preparation", source_key)
+        )
+        self.misspelt(slug, (*AVATAR_KEYS, source_key))
+        chosen = self.scalar(engine, "auto", "engine")
+        if chosen not in self.engines:
+            self.complain(cast(Given, engine), f"there is no engine {chosen!r}; allowed: {', '.join(self.engines)}")
+        written = self.scalar(source, "", "source")
+        place: Path | None = self.home
+        if chosen not in SOURCELESS:
+            if source is None or not written:
+                self.complain(source or item, f"needs {source_key}: a picture, or a folder with a drawn character")
+            else:
+                place = self.existing(source)
+        own = {**self.options(defaults), **options, **self.options(body)}
+        prepare_anew = self.scalar(preparation, False, "preparation")
+        if len(self.complaints) > before or place is None:
+            return None
+        return AvatarSpec(id, place, self.scalar(name, "", "name"), chosen, written, prepare_anew, own)
+
+    def options(self, body: Mapping[str, Given]) -> dict[str, object]:
+        """Return the engine's own options; the engine judges them."""
+        return {key: value.plain() for key, value in self.mapping(body.get("options")).items()}
+
+    def existing(self, given: Given) -> Path | None:
+        """Return the absolute path that a text names, seen from the YAML's folder, else from the studio's."""
+        if not isinstance(given.value, str) or "\0" in given.value:
+            self.complain(given, "must be the path of a file or folder")
+            return None
+        written = Path(given.value).expanduser()
+        for base in (self.path.resolve().parent, self.home):
+            if (base / written).exists():
+                return (base / written).resolve()
+        looked = "" if written.is_absolute() else f" (looked beside {self.path.name} and in {self.home})"
+        self.complain(given, f"there is no file or folder {given.value!r}{looked}")
+        return None
+
+    def override(self, key: str, given: Given | None) -> Given | None:
+        """Return the environment's value for a dotted ``key``, else what was given."""
+        name = ENVIRONMENT + key.replace(".", "_").upper()
+        return Given(self.environ[name], name, True) if name in self.environ else given
+
+    def misspelt(self, prefix: str, keys: Sequence[str]) -> None:
+        """Complain about variables of this section that set nothing."""
+        stem = ENVIRONMENT + prefix.replace(".", "_").upper() + "_"
+        allowed = [stem + key.upper() for key in keys]
+        for name in self.environ:
+            if name.startswith(stem) and name not in allowed and not prefix.startswith("avatars."):
+                self.complaints.append(f"{name}: unknown variable; allowed: {', '.join(allowed)}")
+
+    def mapping(self, given: Given | None) -> dict[str, Given]:
+        """Return the keys of a section; nothing is an empty one."""
+        if given is None or given.value is None:
+            return {}
+        if not isinstance(given.value, dict):
+            self.complain(given, "must be a section with keys")
+            return {}
+        return given.value
+
+    def unknown(self, given: Mapping[str, Given], allowed: Sequence[str]) -> None:
+        """Complain about keys that are not allowed."""
+        for key, value in given.items():
+            if key not in allowed:
+                near = difflib.get_close_matches(key, allowed, 1)
+                hint = f" (did you mean {near[0]}?)" if near else ""
+                self.complain(value, f"unknown key{hint}; allowed: {', '.join(allowed)}")
+
+    def complain(self, given: Given, text: str) -> None:
+        """Add a complaint about a value."""
+        self.complaints.append(f"{given.where}: {text}")
+
+    def scalar(self, given: Given | None, default: Value, key: str) -> Value:
+        """Return a value of the type of ``default``, within the limits of ``key``, else complain and return it."""
+        if given is None or given.value is None:
+            return default
+        return checked(given, default, key, self.complaints)
+
+
+def _looks_like_musetalk(given: Given) -> bool:
+    return isinstance(given.value, dict) and "video_path" in given.value
+
+
+def _secret(place: Path) -> str:
+    return place.read_text("utf-8").strip()

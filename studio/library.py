@@ -1,0 +1,250 @@
+"""The avatars: prepared once, cached on disk, preloaded on the device, with thumbnails; one that fails stops no other.
+
+Knows nothing of the network or of the event loop: `Library.load` blocks, in threads of its own, and is called once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from studio import picture
+from studio.engine import ENGINES, Avatar, Engine, Finding, Prepared, Progress, load_engine
+from studio.errors import AvatarNotFound, AvatarNotReady, ConfigError, StudioError
+from studio.spec import AvatarSpec, StudioSpec
+
+log = logging.getLogger(__name__)
+
+BEST_FIRST = ("portrait",)
+"""What ``engine: auto`` tries, in this order."""
+MARK = "prepared.json"
+"""Written last into a prepared avatar's folder; holds the findings."""
+STALE_SECONDS = 86_400.0
+"""Other preparations of an avatar are removed when nobody has touched them for that long."""
+
+S = TypeVar("S")
+Report = Callable[[str, float, str], None]
+"""Called with the avatar's id, the fraction done (0..1) and a phrase; from several threads."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedAvatar(Generic[S]):
+    """An avatar that can be played now."""
+
+    spec: AvatarSpec
+    engine: Engine
+    scheduler: S
+    avatar: Avatar
+
+
+@dataclass(slots=True)
+class Shelf(Generic[S]):
+    """One configured avatar and what became of it."""
+
+    spec: AvatarSpec
+    engine_name: str
+    loaded: LoadedAvatar[S] | None = None
+    findings: Sequence[Finding] = ()
+    thumbnail: bytes = b""
+    """JPEG, empty until it is ready."""
+    reason: str = "It is still being prepared."
+    """Why it is not ready; empty when it is."""
+
+
+class Library(Generic[S]):
+    """All avatars of the configuration.
+
+    Args:
+        spec: The configuration.
+        schedule: Makes the one scheduler of an engine.
+    """
+
+    def __init__(self, spec: StudioSpec, schedule: Callable[[Engine], S]) -> None:
+        self._cache = spec.cache
+        self._schedule = schedule
+        self._lock = threading.Lock()
+        self._engines: dict[str, tuple[Engine, S]] = {}
+        self.shelves: dict[str, Shelf[S]] = {
+            avatar.id: Shelf(avatar, resolved(avatar.engine)) for avatar in spec.avatars
+        }
+
+    @property
+    def first_id(self) -> str:
+        """The avatar of a visitor who chose none: the first that is ready, else the first."""
+        ready = (id for id, shelf in self.shelves.items() if shelf.loaded)
+        return next(ready, next(iter(self.shelves), ""))
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Names of the engines that are loaded."""
+        return tuple(self._engines)
+
+    @property
+    def schedulers(self) -> tuple[S, ...]:
+        """The schedulers of the loaded engines."""
+        return tuple(scheduler for _, scheduler in self._engines.values())
+
+    def get(self, avatar_id: str) -> LoadedAvatar[S]:
+        """Return an avatar that can be played.
+
+        Raises:
+            AvatarNotFound: There is none of that id.
+            AvatarNotReady: It cannot run here; the sentence says why.
+        """
+        shelf = self.shelf(avatar_id)
+        if shelf.loaded is None:
+            raise AvatarNotReady(f"{shelf.spec.name or avatar_id} is not ready on this server. {shelf.reason}")
+        return shelf.loaded
+
+    def shelf(self, avatar_id: str) -> Shelf[S]:
+        """Return what is known of an avatar.
+
+        Raises:
+            AvatarNotFound: There is none of that id.
+        """
+        try:
+            return self.shelves[avatar_id]
+        except KeyError:
+            raise AvatarNotFound(f'There is no avatar called "{avatar_id[:64]}".') from None
+
+    def load(self, report: Report) -> None:
+        """Prepare what is not in the cache and load everything; a failure ends as the ``reason`` on its avatar's shelf.
+
+        Raises:
+            ConfigError: An avatar has options that the engine it asks for does not have.
+        """
+        shelves = tuple(self.shelves.values())
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1), "library") as pool:
+            tasks = [(shelf, pool.submit(self._load, shelf, report)) for shelf in shelves]
+        for shelf, task in tasks:
+            shelf.reason = _reason(shelf.spec, task)
+        wrong = [(shelf.spec.id, task.exception()) for shelf, task in tasks if shelf.spec.engine != "auto"]
+        sentences = [f"avatars: {id}: {error.message}" for id, error in wrong if isinstance(error, ConfigError)]
+        if sentences:
+            raise ConfigError("\n".join(sentences))
+
+    def close(self) -> None:
+        """Drop the avatars and close the engines; their schedulers are closed before."""
+        for shelf in self.shelves.values():
+            shelf.loaded = None
+        engines, self._engines = self._engines, {}
+        for engine, _ in engines.values():
+            engine.close()
+
+    def _load(self, shelf: Shelf[S], report: Report) -> None:
+        engine, scheduler = self._engine(shelf.engine_name)
+        spec = shelf.spec
+
+        def progress(done: float, phrase: str) -> None:
+            report(spec.id, done, phrase)
+
+        prepared, avatar = _brought_in(engine, spec, self._cache, progress)
+        shelf.thumbnail = picture.thumbnail(avatar.idle(0))
+        shelf.findings = prepared.findings
+        shelf.loaded = LoadedAvatar(spec, engine, scheduler, avatar)
+        report(spec.id, 1.0, "ready")
+
+    def _engine(self, name: str) -> tuple[Engine, S]:
+        with self._lock:
+            if name not in self._engines:
+                engine = load_engine(name)
+                self._engines[name] = (engine, self._schedule(engine))
+            return self._engines[name]
+
+
+def resolved(engine: str) -> str:
+    """Return the engine that ``auto`` means, any other name as it is."""
+    return next(name for name in BEST_FIRST if name in ENGINES) if engine == "auto" else engine
+
+
+def prepare(engine: Engine, spec: AvatarSpec, cache: Path, progress: Progress) -> Prepared:
+    """Return the prepared avatar, from the cache if it is there whole.
+
+    Written to a temporary folder beside its final place and renamed, so that a crash leaves no half avatar.
+
+    Raises:
+        BadPortrait: The source cannot become an avatar.
+        AvatarNotReady: The cache cannot be written.
+    """
+    shelf = cache / "avatars" / spec.id
+    folder = shelf / engine.fingerprint(spec)
+    if not spec.preparation and (found := _cached(spec, folder)):
+        return found
+    try:
+        shelf.mkdir(parents=True, exist_ok=True)
+        _sweep(shelf, folder)
+        draft = shelf / f".draft-{secrets.token_hex(6)}"
+        draft.mkdir()
+    except OSError as error:
+        raise AvatarNotReady(f"The studio cannot write to its cache folder: {error.strerror}.", str(error)) from error
+    try:
+        findings = tuple(engine.prepare(spec, draft, progress))
+        mark = {"engine": engine.name, "findings": [dataclasses.asdict(finding) for finding in findings]}
+        (draft / MARK).write_text(json.dumps(mark, indent=1), "utf-8")
+        _put(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return Prepared(spec, folder, findings)
+
+
+def _brought_in(engine: Engine, spec: AvatarSpec, cache: Path, progress: Progress) -> tuple[Prepared, Avatar]:
+    """Prepare and load; what the engine cannot read any more is prepared once again."""
+    prepared = prepare(engine, spec, cache, progress)
+    try:
+        return prepared, engine.load(prepared)
+    except AvatarNotReady as error:
+        log.warning("avatar %s is prepared again: %s", spec.id, error)
+        prepared = prepare(engine, dataclasses.replace(spec, preparation=True), cache, progress)
+        return prepared, engine.load(prepared)
+
+
+def _cached(spec: AvatarSpec, folder: Path) -> Prepared | None:
+    try:
+        body = json.loads((folder / MARK).read_text("utf-8"))
+        return Prepared(spec, folder, tuple(Finding(**finding) for finding in body["findings"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _put(draft: Path, folder: Path) -> None:
+    """Give ``draft`` its final name; what stood there is set aside first, because a folder cannot be replaced."""
+    try:
+        draft.rename(folder)
+    except OSError:
+        aside = draft.with_name(draft.name + "-old")
+        folder.rename(aside)
+        draft.rename(folder)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sweep(shelf: Path, keep: Path) -> None:
+    """Remove drafts of crashed processes and preparations of former sources."""
+    for other in shelf.iterdir():
+        if other != keep and other.is_dir() and time.time() - other.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _reason(spec: AvatarSpec, task: Future[None]) -> str:
+    """Return why an avatar is not ready, empty if it is; the exception is looked at, not raised: the others go on."""
+    error = task.exception()
+    if error is None:
+        return ""
+    if isinstance(error, StudioError):
+        log.warning("avatar %s is not ready: %s", spec.id, error)
+        return error.message
+    if isinstance(error, ImportError):
+        log.warning("avatar %s is not ready: %s", spec.id, error)
+        return f"Its engine needs the Python package {error.name}, which is not installed here."
+    log.error("avatar %s could not be loaded", spec.id, exc_info=error)
+    return "It could not be loaded; the server's log says why."

@@ -1,0 +1,125 @@
+"""Wiring: the application, its resources in the order in which they depend on each other, and the server around it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import aiohttp_cors
+from aiohttp import web
+
+from studio.encode import encode_pool
+from studio.host import SessionHost
+from studio.library import Library, Report
+from studio.scheduler import Scheduler
+from studio.spec import StudioSpec
+from studio.stats import Stats
+from studio.web.gallery import add_gallery
+from studio.web.guard import add_headers, answer_errors
+from studio.web.health import add_health
+from studio.web.keys import HOST, LIBRARY, SPEC, STATS
+from studio.web.pages import add_pages
+from studio.web.signaling import add_signaling
+
+BODY_BYTES = 1_048_576
+"""Of a request that no route allows more."""
+GRACE_SECONDS = 1.0
+"""For requests that are being answered when the server ends."""
+
+
+def make_app(spec: StudioSpec, home: Path, report: Report | None = None) -> web.Application:
+    """Return the application; its resources start and stop with it.
+
+    Args:
+        spec: The configuration.
+        home: Folder that holds ``static``.
+        report: Told how the avatars' preparation goes.
+    """
+    app = web.Application(middlewares=[answer_errors], client_max_size=BODY_BYTES)
+    app[SPEC] = spec
+    app[STATS] = Stats()
+    app[LIBRARY] = Library(spec, lambda engine: Scheduler(engine, app[STATS]))
+    app.cleanup_ctx.extend((_pool, _library(report or _silent), _host))
+    add_routes(app, home)
+    return app
+
+
+def add_routes(app: web.Application, home: Path) -> None:
+    """Add every family of routes, and other sites' access to them where it is configured."""
+    add_pages(app, home)
+    add_signaling(app)
+    add_gallery(app)
+    add_health(app)
+    app.on_response_prepare.append(add_headers)
+    options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
+        allow_headers=("Content-Type",), expose_headers=("Location",), max_age=600)
+    cors = aiohttp_cors.setup(app, defaults=dict.fromkeys(app[SPEC].server.origins, options))
+    for route in list(app.router.routes()):
+        cors.add(route)
+
+
+def _silent(avatar_id: str, done: float, phrase: str) -> None:
+    """Report to nobody."""
+
+
+async def _pool(app: web.Application) -> AsyncIterator[None]:
+    """The bounded threads that encode: aiortc uses the loop's default executor for that and nothing else."""
+    pool = encode_pool(app[SPEC].media.encode_threads)
+    asyncio.get_running_loop().set_default_executor(pool)
+    yield
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _library(report: Report) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def library(app: web.Application) -> AsyncIterator[None]:
+        shelves = app[LIBRARY]
+        with ThreadPoolExecutor(1, "preload") as loader:
+            await asyncio.get_running_loop().run_in_executor(loader, shelves.load, report)
+        yield
+        await asyncio.gather(*(scheduler.aclose() for scheduler in shelves.schedulers))
+        shelves.close()
+
+    return library
+
+
+async def _host(app: web.Application) -> AsyncIterator[None]:
+    app[HOST] = SessionHost(app[LIBRARY], app[SPEC], app[STATS])
+    yield
+    await app[HOST].aclose()
+
+
+async def serve(app: web.Application, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM, then close everything in reverse order.
+
+    Args:
+        app: From `make_app`.
+        listener: A bound socket.
+        on_ready: Called when visitors can come.
+    """
+    leave = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, leave.set)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE_SECONDS, handler_cancellation=True)
+    setup = asyncio.create_task(_start(runner, listener))
+    leaving = asyncio.create_task(leave.wait())
+    try:
+        await asyncio.wait((setup, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if setup.done():
+            setup.result()
+            on_ready()
+            await leaving
+    finally:
+        setup.cancel()
+        leaving.cancel()
+        await asyncio.gather(setup, leaving, return_exceptions=True)
+        await runner.cleanup()
+
+
+async def _start(runner: web.AppRunner, listener: socket.socket) -> None:
+    await runner.setup()
+    await web.SockSite(runner, listener, backlog=128).start()

@@ -1,0 +1,95 @@
+"""What the studio shows: avatars, thumbnails, sessions, and the servers that help browsers to find it."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import hmac
+import time
+
+from aiohttp import web
+
+from studio.errors import AvatarNotReady
+from studio.library import Library, Shelf
+from studio.messages import AvatarCard
+from studio.scheduler import Scheduler
+from studio.spec import IceSpec
+from studio.web.keys import HOST, LIBRARY, SPEC
+from studio.web.pages import asset, respond
+
+
+def avatar_cards(library: Library[Scheduler]) -> tuple[AvatarCard, ...]:
+    """Return the gallery, in the order of the configuration."""
+    return tuple(_card(shelf) for shelf in library.shelves.values())
+
+
+def _card(shelf: Shelf[Scheduler]) -> AvatarCard:
+    spec = shelf.spec
+    thumbnail = ""
+    if shelf.loaded:  # relative to the page, so that it survives a reverse proxy; the tag makes it cacheable for ever
+        thumbnail = f"api/avatars/{spec.id}/thumbnail?v={hashlib.sha256(shelf.thumbnail).hexdigest()[:12]}"
+    return AvatarCard(
+        id=spec.id,
+        name=spec.name or spec.id,
+        video_path=spec.configured_source,
+        engine=shelf.engine_name,
+        thumbnail=thumbnail,
+        ready=shelf.loaded is not None,
+        reason=shelf.reason,
+    )
+
+
+def ice_servers(ice: IceSpec, now: float) -> list[dict[str, object]]:
+    """Return ``RTCConfiguration.iceServers`` for a page, with a password that expires.
+
+    Args:
+        ice: The configuration.
+        now: Seconds since 1970.
+
+    Source: coturn's ``use-auth-secret`` (draft-uberti-behave-turn-rest-00): the user is the second of expiry and a
+    name, the password base64(HMAC-SHA1(secret, user)).
+    """
+    servers: list[dict[str, object]] = []
+    if ice.stun:
+        servers.append({"urls": list(ice.stun)})
+    if ice.turn:
+        user = f"{int(now + ice.turn_ttl)}:studio"
+        digest = hmac.new(ice.turn_secret.encode(), user.encode(), hashlib.sha1).digest()
+        password = base64.b64encode(digest).decode()
+        servers.append({"urls": list(ice.turn), "username": user, "credential": password})
+    return servers
+
+
+async def list_avatars(request: web.Request) -> web.Response:
+    """Answer ``GET /api/avatars``."""
+    cards = avatar_cards(request.app[LIBRARY])
+    return web.json_response({"avatars": [dataclasses.asdict(card) for card in cards]})
+
+
+async def show_thumbnail(request: web.Request) -> web.Response:
+    """Answer ``GET /api/avatars/{id}/thumbnail``."""
+    shelf = request.app[LIBRARY].shelf(request.match_info["id"])
+    if not shelf.thumbnail:
+        raise AvatarNotReady(shelf.reason)
+    cache = "public, max-age=31536000, immutable" if "v" in request.query else "no-cache"
+    return respond(request, asset(shelf.thumbnail, "image/jpeg"), cache)
+
+
+async def list_sessions(request: web.Request) -> web.Response:
+    """Answer ``GET /api/sessions``: how many seats there are and how many are taken."""
+    return web.json_response(dataclasses.asdict(request.app[HOST].capacity()))
+
+
+async def list_ice_servers(request: web.Request) -> web.Response:
+    """Answer ``GET /api/ice-servers``."""
+    return web.json_response({"iceServers": ice_servers(request.app[SPEC].ice, time.time())})
+
+
+def add_gallery(app: web.Application) -> None:
+    """Add the routes."""
+    base = app[SPEC].server.base
+    app.router.add_get(base + "/api/avatars", list_avatars)
+    app.router.add_get(base + "/api/avatars/{id}/thumbnail", show_thumbnail)
+    app.router.add_get(base + "/api/sessions", list_sessions)
+    app.router.add_get(base + "/api/ice-servers", list_ice_servers)

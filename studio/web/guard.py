@@ -1,0 +1,131 @@
+"""Who may ask and how the studio answers: error shape, origins, security headers, rate limit."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from studio.errors import RateLimited, StudioError, StudioFull, Unauthorized
+from studio.spec import ServerSpec
+from studio.web.keys import SPEC
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+BURST_SECONDS = 5.0
+"""A visitor may send this many seconds' worth of messages at once."""
+_HOST = re.compile(r"[\w.-]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?")
+_WORDS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every failure in the one error shape; what nobody expected is logged and hidden."""
+    try:
+        check_origin(request)
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        word = _WORDS.get(error.status, "bad_request" if error.status < 500 else "internal")
+        return error_response(error.status, word, f"{error.reason}.", retryable=False, headers=_allow(error))
+    except StudioError as error:
+        log.info("%s %s: %s", request.method, request.path, error)
+        retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(error, StudioFull | RateLimited) else {}
+        return error_response(error.status, error.code, error.message, error.retryable, retry)
+    except Exception:  # an edge: a fault of one request ends no other
+        log.exception("%s %s failed", request.method, request.path)
+        return error_response(500, StudioError.code, StudioError.default, retryable=True)
+
+
+def error_response(
+    status: int, code: str, message: str, retryable: bool, headers: dict[str, str] | None = None
+) -> web.Response:
+    """Return the one shape of an error on our own routes."""
+    body = {"error": {"code": code, "message": message, "retryable": retryable, "session_id": None}}
+    return web.json_response(body, status=status, headers=headers)
+
+
+def _allow(error: web.HTTPException) -> dict[str, str]:
+    return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+
+
+def check_origin(request: web.Request) -> None:
+    """Refuse pages of other sites where a browser would send what the visitor's own page sends.
+
+    A request without ``Origin`` comes from no page of another site and passes. A studio that is bound to loopback
+    answers to loopback names only, so that a foreign name made to point here (DNS rebinding) reaches nothing.
+
+    Raises:
+        Unauthorized: The origin, or the name the studio was called by, is not allowed.
+    """
+    server = request.app[SPEC].server
+    if is_loopback(server.host) and not _is_known_name(request.host, server):
+        raise Unauthorized("The studio does not answer to this name. Add its address to server.origins.")
+    origin = request.headers.get("Origin")
+    is_plain = request.method in ("GET", "HEAD", "OPTIONS") and "Upgrade" not in request.headers
+    if origin is None or is_plain or origin in server.origins or "*" in server.origins:
+        return
+    if urlsplit(origin).netloc.lower() != request.host.lower():
+        raise Unauthorized(detail=origin[:200])
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a bound address or host name is this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_known_name(host: str, server: ServerSpec) -> bool:
+    name = urlsplit(f"//{host}").hostname if _HOST.fullmatch(host) else None
+    if name is None:
+        return False
+    return is_loopback(name) or "*" in server.origins or any(urlsplit(o).hostname == name for o in server.origins)
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the security headers to every response."""
+    server = request.app[SPEC].server
+    host = request.host if _HOST.fullmatch(request.host) else "localhost"
+    frames = " ".join(origin for origin in server.origins if origin.startswith("http"))
+    response.headers.setdefault(
+        "Content-Security-Policy",
+        "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+        f"connect-src 'self' ws://{host} wss://{host}; object-src 'none'; base-uri 'none'; form-action 'self'; "
+        f"frame-ancestors 'self' {frames}".rstrip(),
+    )
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=(self)")
+    response.headers.setdefault("Cache-Control", "no-store")
+
+
+class Allowance:
+    """How many messages a socket may still send: a bucket that refills.
+
+    Args:
+        per_second: Messages a second, averaged over `BURST_SECONDS`.
+        now: Seconds, of any clock.
+    """
+
+    def __init__(self, per_second: float, now: float) -> None:
+        self._rate, self._most = per_second, per_second * BURST_SECONDS
+        self._left, self._at = self._most, now
+
+    def take(self, now: float) -> bool:
+        """Use up one message; False if there is none left."""
+        self._left = min(self._most, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

@@ -1,0 +1,207 @@
+"""``GET /ws``: one socket, one visitor (wire contract A). Talks to sessions only through `SessionHost`'s face.
+
+Knows nothing of peers. Every message is answered, in order; a visitor who does not read the answers is not read either,
+and one who does not read what is pushed is let go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from typing import assert_never, cast
+from weakref import WeakSet
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from studio.errors import BadMessage, RateLimited, StudioError, TooLarge
+from studio.messages import (
+    Answer,
+    Avatars,
+    Candidate,
+    ClientMessage,
+    Fault,
+    GetAvatars,
+    Interrupt,
+    Offer,
+    Ping,
+    SelectAvatar,
+    ServerMessage,
+    Stop,
+    decode,
+    encode,
+)
+from studio.web.gallery import avatar_cards
+from studio.web.guard import Allowance
+from studio.web.keys import HOST, LIBRARY, SPEC
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 15.0
+OUTBOX = 256
+"""Messages that may wait for a slow reader; one more closes the visit."""
+EASY = 64
+"""A visitor with more unread messages than this is not read until they are gone."""
+OFFERS = 4
+"""Offers of one socket that may wait for each other."""
+PATIENCE = 10.0
+"""Seconds a message may take to leave."""
+HARD_LIMIT = 16
+"""Messages larger than this many times ``limits.message_bytes`` close the socket; smaller ones are answered."""
+
+SOCKETS = web.AppKey("SOCKETS", WeakSet[web.WebSocketResponse])
+
+
+class Outbox:
+    """Messages on their way to one visitor, in order; bounded, never blocks whoever puts."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+        self._waiting: deque[ServerMessage] = deque()
+        self._wakes = asyncio.Event()
+        self._easy = asyncio.Event()
+        self._easy.set()
+        self.is_over = False
+        """True: the visitor reads too slowly, or a fatal message has gone out."""
+
+    def put(self, message: ServerMessage) -> None:
+        """Add a message; with `OUTBOX` waiting the visit is over."""
+        if len(self._waiting) >= OUTBOX:
+            self.is_over = True
+        else:
+            self._waiting.append(message)
+            if len(self._waiting) > EASY:
+                self._easy.clear()
+        self._wakes.set()
+
+    async def room(self) -> None:
+        """Return when the visitor has read most of what was sent."""
+        await self._easy.wait()
+
+    async def run(self) -> None:
+        """Send until the visit is over; cancelling drops what waits."""
+        while not self.is_over:
+            await self._wakes.wait()
+            self._wakes.clear()
+            while self._waiting and not self.is_over:
+                await self._send(self._waiting.popleft())
+                if len(self._waiting) <= EASY // 2:
+                    self._easy.set()
+        self._easy.set()
+
+    async def _send(self, message: ServerMessage) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._socket.send_str(encode(message))
+        except (TimeoutError, ConnectionError):
+            self.is_over = True
+        if isinstance(message, Fault) and message.fatal:
+            self.is_over = True
+
+
+class Signaling:
+    """One socket's conversation."""
+
+    def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
+        self._app, self._socket = request.app, socket
+        self._limits = request.app[SPEC].limits
+        self._host = request.app[HOST]
+        self._outbox = Outbox(socket)
+        self._allowance = Allowance(self._limits.messages_per_second, time.monotonic())
+        self._offers: set[asyncio.Task[Answer]] = set()
+        self._id = self._host.open(self._outbox.put)
+
+    async def run(self) -> None:
+        """Converse until either side ends it; cancelling leaves at once."""
+        tasks: set[asyncio.Task[None]] = {asyncio.create_task(self._outbox.run()), asyncio.create_task(self._read())}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for finished in done:
+                finished.result()
+        finally:
+            leaving: list[asyncio.Task[None] | asyncio.Task[Answer]] = [*tasks, *self._offers]
+            for task in leaving:
+                task.cancel()
+            await asyncio.gather(*leaving, return_exceptions=True)
+            await self._host.close(self._id)
+            await self._socket.close(code=WSCloseCode.INTERNAL_ERROR if self._outbox.is_over else WSCloseCode.OK)
+
+    async def _read(self) -> None:
+        async for frame in self._socket:
+            if frame.type is WSMsgType.TEXT:
+                self._hear(cast(str, frame.data))
+            elif frame.type is WSMsgType.BINARY:
+                self._outbox.put(Fault.of(BadMessage("This socket takes JSON texts, not binary messages.")))
+            await self._outbox.room()
+
+    def _hear(self, text: str) -> None:
+        try:
+            if not self._allowance.take(time.monotonic()):
+                raise RateLimited
+            if len(text) > self._limits.message_bytes or len(text.encode()) > self._limits.message_bytes:
+                raise TooLarge(f"A message may have {self._limits.message_bytes} bytes at most.")
+            self._obey(decode(text))
+        except StudioError as error:
+            log.debug("visit %s: %s", self._id, error)
+            self._outbox.put(Fault.of(error))
+
+    def _obey(self, message: ClientMessage) -> None:
+        match message:
+            case GetAvatars():
+                self._outbox.put(Avatars(avatar_cards(self._app[LIBRARY])))
+            case Offer():
+                self._offer(message)
+            case Candidate():
+                self._host.candidate(self._id, message)
+            case SelectAvatar() | Interrupt() | Stop() | Ping():
+                self._host.handle(self._id, message)
+            case _:
+                assert_never(message)
+
+    def _offer(self, offer: Offer) -> None:
+        """Answer in a task, so that candidates and stop are heard meanwhile."""
+        if len(self._offers) >= OFFERS:
+            raise RateLimited("Your offers come faster than they can be answered.")
+        task = asyncio.create_task(self._host.offer(self._id, offer))
+        self._offers.add(task)
+        task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[Answer]) -> None:
+        self._offers.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._outbox.put(task.result())
+        elif isinstance(error, StudioError):
+            log.info("visit %s: offer refused: %s", self._id, error)
+            self._outbox.put(Fault.of(error))
+        else:
+            log.error("visit %s: offer failed", self._id, exc_info=error)
+            self._outbox.put(Fault.of(StudioError()))
+
+
+async def signaling(request: web.Request) -> web.StreamResponse:
+    """Answer ``GET /ws``."""
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        raise BadMessage("This address is for WebSockets. Open the studio's page instead.")
+    limit = request.app[SPEC].limits.message_bytes * HARD_LIMIT
+    socket = web.WebSocketResponse(max_msg_size=limit, heartbeat=HEARTBEAT_SECONDS, compress=False)
+    await socket.prepare(request)
+    request.app[SOCKETS].add(socket)
+    await Signaling(request, socket).run()
+    return socket
+
+
+async def close_sockets(app: web.Application) -> None:
+    """Say goodbye to every visitor: the server is going away."""
+    goodbyes = (socket.close(code=WSCloseCode.GOING_AWAY, message=b"The studio is closing.") for socket in app[SOCKETS])
+    await asyncio.gather(*goodbyes, return_exceptions=True)
+
+
+def add_signaling(app: web.Application) -> None:
+    """Add the route."""
+    app[SOCKETS] = WeakSet()
+    app.router.add_get(app[SPEC].server.base + "/ws", signaling)
+    app.on_shutdown.append(close_sockets)
