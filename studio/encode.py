@@ -1,7 +1,7 @@
 """Beat -> one video frame and two 20 ms audio frames with their pts; aiortc's encoders with settings of ours.
 
-The encoders keep aiortc's interface (`encode`, `pack`, `target_bitrate`), so keyframe requests and bitrate hints work as
-they do there. What is changed, each by measurement (`tests/bench/RESULTS.md`): VP8 speed and noise settings, x264's
+The encoders keep aiortc's interface (`encode`, `pack`, `target_bitrate`): keyframe requests and bitrate hints work as they
+do there. What is changed, each by measurement (`tests/bench/RESULTS.md`): VP8 speed and noise settings, x264's
 preset, bitrate floor and ceiling, and Opus fed with 16 kHz as it is. Encoding runs in `encode_pool`.
 """
 
@@ -22,7 +22,7 @@ from av.frame import Frame
 from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
-from studio.beat import FPS, SAMPLE_RATE, SAMPLES_PER_BEAT, Beat
+from studio.beat import FPS, SAMPLE_RATE, SAMPLES_PER_BEAT
 from studio.spec import MediaSpec
 
 VIDEO_TIME_BASE = Fraction(1, 90_000)
@@ -78,11 +78,13 @@ class _Bitrate:
 
     def fits(self, codec: VideoCodecContext, frame: av.VideoFrame) -> bool:
         same_size = (codec.width, codec.height) == (frame.width, frame.height)
-        return same_size and abs(self.target - codec.bit_rate) <= BITRATE_STEP * codec.bit_rate
+        running = codec.bit_rate or 0
+        return same_size and abs(self.target - running) <= BITRATE_STEP * running
 
 
 def _open_codec(name: str, frame: av.VideoFrame, bps: int, options: Mapping[str, str]) -> VideoCodecContext:
     codec = av.CodecContext.create(name, "w")
+    assert isinstance(codec, VideoCodecContext)
     codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, "yuv420p"
     codec.bit_rate = bps
     codec.framerate, codec.time_base = Fraction(FPS), VIDEO_TIME_BASE

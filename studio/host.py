@@ -1,6 +1,6 @@
 """All visits of this process behind four calls, `offer`, `candidate`, `handle`, `close`, and `capacity`.
 
-This is the face that `web/` talks to. It may one day be an actor on another machine, so only plain dataclasses cross it, and
+This is the face that `web/` talks to. It may one day be an actor on another machine: only plain dataclasses cross it, and
 nothing here knows of sockets: what a visitor must hear goes into the ``send`` callable given at `open`.
 """
 
@@ -43,7 +43,7 @@ from studio.stats import Stats
 log = logging.getLogger(__name__)
 
 SESSION_MS = 5.0
-"""CPU time that one visit costs per beat besides its engine: encoding, Opus, the event loop (`tests/bench/RESULTS.md`)."""
+"""CPU time of one visit per beat besides its engine: encoding, Opus, the event loop (`tests/bench/RESULTS.md`)."""
 EARLY_CANDIDATES = 64
 """Remote candidates kept for an offer that has not come yet."""
 
@@ -93,7 +93,7 @@ class _Visitor:
 class SessionHost:
     """All visits of this process.
 
-    Use: ``id = host.open(send)`` per socket, then `offer`, `candidate` and `handle` with it, `close` when the socket is gone.
+    Use: ``id = host.open(send)`` per socket, `offer`, `candidate` and `handle` with it, `close` when the socket is gone.
 
     Args:
         library: Where avatars come from.

@@ -8,6 +8,7 @@ idle loop follows it. Each slot that had to leave without an owed beat is a debt
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from studio.beat import BEAT_SECONDS, Beat
@@ -68,6 +69,11 @@ class Pacer:
     def depth(self) -> int:
         """Beats that wait."""
         return len(self._ready)
+
+    @property
+    def beats(self) -> Iterator[Beat]:
+        """The beats that wait, in order."""
+        return (beat for _, beat in self._ready)
 
     @property
     def debt(self) -> int:

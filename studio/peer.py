@@ -1,18 +1,14 @@
 """One WebRTC connection: answers an offer, sends beats as two tracks, hands the visitor's voice on as 16 kHz samples.
 
-Knows nothing of engines or sessions. Three places reach behind aiortc's public face, because it offers no setting for what
-they do; each is one function: `_use_addresses`, `_use_encoder`, `_stop_decoders`. They were read in aiortc 1.16 and
-aioice 0.13, which `pyproject.toml` pins from above.
+Knows nothing of engines or sessions. Four functions reach behind aiortc's public face, which has no setting for what they
+do: `_use_addresses`, `_use_encoder`, `_stop_decoders`, `_abandon`. Nothing global is changed. They were read in
+aiortc 1.16 and aioice 0.13; `pyproject.toml` pins aiortc from above.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
-import hmac
-import ipaddress
 import logging
 import time
 from collections import deque
@@ -36,21 +32,18 @@ from aiortc.rtcrtpsender import RTCRtpSender
 from aiortc.sdp import SessionDescription, candidate_from_sdp
 from numpy.typing import NDArray
 
-from studio.audio import Resampler
-from studio.beat import BEAT_SECONDS, SAMPLE_RATE, Beat
+from studio.beat import BEAT_SECONDS, Beat
 from studio.encode import ENCODERS, audio_frames, video_frame
 from studio.errors import BadMessage, CodecUnsupported, OfferInvalid
+from studio.ice import host_addresses, is_mdns, turn_login, without_mdns
 from studio.messages import Candidate
+from studio.microphone import Microphone
 from studio.spec import IceSpec, MediaSpec
 
 log = logging.getLogger(__name__)
 
 BUFFERED_SLOTS = 2
 """Slots that may wait for the encoder; then the oldest picture is dropped."""
-STALE = 0.4
-"""Seconds: sound of the microphone that arrives later than that is dropped."""
-GAP = 1.0
-"""Seconds: a longer hole in the microphone's sound is not filled."""
 MALFORMED = (ValueError, LookupError, AttributeError, TypeError, AssertionError, InvalidAccessError, InvalidStateError)
 """What aiortc raises on SDP that it cannot read."""
 
@@ -108,40 +101,6 @@ class BeatTrack(MediaStreamTrack):
             raise MediaStreamError
 
 
-class Microphone:
-    """Turn the frames of a received track into gapless 16 kHz sound; pure but for the time it is given."""
-
-    def __init__(self) -> None:
-        self._resampler = Resampler()
-        self._next_pts: float | None = None
-        self._origin = 0.0
-        self.stale = 0
-        """Frames dropped because they arrived more than `STALE` seconds late."""
-
-    def hear(self, frame: av.AudioFrame, now: float) -> NDArray[np.int16]:
-        """Return the samples of one frame, (n,), after silence for what was lost before it.
-
-        Args:
-            frame: With pts.
-            now: Seconds of arrival.
-        """
-        assert frame.pts is not None and frame.time_base is not None
-        pts = float(frame.pts * frame.time_base)
-        length = frame.samples / frame.sample_rate
-        gap = 0.0 if self._next_pts is None else pts - self._next_pts
-        first = self._next_pts is None or abs(gap) > 10 * GAP
-        self._next_pts = pts + length
-        delay = now - pts
-        self._origin = delay if first else min(delay, self._origin + length / 1000)  # forgives 1 ms of drift a second
-        if delay - self._origin > STALE:
-            self.stale += 1
-            return np.zeros(0, np.int16)
-        pcm = self._resampler.resample(frame)
-        if first or not 0.001 < gap <= GAP:
-            return pcm
-        return np.concatenate((np.zeros(round(gap * SAMPLE_RATE), np.int16), pcm))
-
-
 class Peer:
     """One connection, from offer to goodbye.
 
@@ -191,7 +150,7 @@ class Peer:
             OfferInvalid: Nobody could answer it.
             CodecUnsupported: No codec in common.
         """
-        sdp = _without_mdns(sdp)
+        sdp = without_mdns(sdp)
         try:
             self._add_transceivers(SessionDescription.parse(sdp))
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
@@ -218,7 +177,7 @@ class Peer:
             BadMessage: It cannot be read.
         """
         line = candidate.candidate.removeprefix("a=").removeprefix("candidate:")
-        if not line or _is_mdns(line):
+        if not line or is_mdns(line):
             return
         if not self._is_described:
             self._early.append(candidate)
@@ -238,7 +197,7 @@ class Peer:
         self._audio.put(slot, beat)
 
     async def aclose(self, limit: float = 1.0) -> None:
-        """Close the connection within about ``limit`` seconds, even if aiortc hangs; idempotent, cancelling waits not."""
+        """Close the connection within about ``limit`` seconds, even if aiortc hangs; idempotent. Cancelling stops no closing."""
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(limit))
             self._changed.set()
@@ -303,28 +262,6 @@ async def _drain(track: MediaStreamTrack) -> None:
             await track.recv()
 
 
-def host_addresses(ice: IceSpec, host: str) -> tuple[str, ...]:
-    """Return the addresses to gather on: configured ones, loopback when bound to loopback, else empty: all interfaces."""
-    if ice.addresses:
-        return ice.addresses
-    if host == "localhost":
-        return ("127.0.0.1",)
-    try:
-        return (host,) if ipaddress.ip_address(host).is_loopback else ()
-    except ValueError:
-        return ()
-
-
-def turn_login(ice: IceSpec, now: float) -> tuple[str, str]:
-    """Return user name and password that coturn accepts until ``ice.turn_ttl`` seconds after ``now`` (Unix time).
-
-    Scheme: "A REST API For Access To TURN Services", draft-uberti-behave-turn-rest-00, section 2.2.
-    """
-    user = f"{int(now + ice.turn_ttl)}:studio"
-    digest = hmac.new(ice.turn_secret.encode(), user.encode(), hashlib.sha1).digest()
-    return user, base64.b64encode(digest).decode()
-
-
 def _ice_servers(ice: IceSpec) -> list[RTCIceServer]:
     servers = [RTCIceServer(url) for url in ice.stun]
     user, password = turn_login(ice, time.time()) if ice.turn_secret else (None, None)
@@ -337,22 +274,6 @@ def _preferences(codecs: Sequence[str]) -> list[RTCRtpCodecCapability]:
     return wanted + [codec for codec in known if codec.mimeType.lower() == "video/rtx"]
 
 
-def _is_mdns(candidate: str) -> bool:
-    fields = candidate.split()
-    return len(fields) > 4 and fields[4].lower().endswith(".local")
-
-
-def _without_mdns(sdp: str) -> str:
-    """Drop candidates with ``.local`` names, which cost 1.2 s to resolve in vain, and the claim that no others follow."""
-    lines = sdp.splitlines()
-    kept = [
-        line
-        for line in lines
-        if line != "a=end-of-candidates" and not (line.startswith("a=candidate:") and _is_mdns(line))
-    ]
-    return "\r\n".join(kept) + "\r\n"
-
-
 def _use_addresses(transceiver: RTCRtpTransceiver, ours: Sequence[str], limit: float) -> None:
     """Gather on ``ours`` if any are given, and wait ``limit`` seconds for STUN and TURN instead of 5."""
     connection = transceiver.receiver.transport.transport.iceGatherer._connection
@@ -361,7 +282,7 @@ def _use_addresses(transceiver: RTCRtpTransceiver, ours: Sequence[str], limit: f
     async def gather_ours(component: int, addresses: list[str], timeout: float = limit) -> list[IceCandidate]:
         return await gather(connection, component, list(ours) or addresses, timeout=limit)  # type: ignore[arg-type]
 
-    connection.get_component_candidates = gather_ours  # type: ignore[method-assign, assignment]
+    connection.get_component_candidates = gather_ours  # type: ignore[method-assign]
 
 
 def _use_encoder(transceiver: RTCRtpTransceiver, media: MediaSpec) -> None:

@@ -1,4 +1,4 @@
-"""I420 planes: from and to RGB, resize, thumbnail. BT.601 limited range; pictures are (H * 3 // 2, W) uint8, H and W even.
+"""I420 planes: from and to RGB, resize, thumbnail. BT.601 limited range; (H * 3 // 2, W) uint8, H and W even.
 
 Knows OpenCV, nothing of av, engines or time.
 """
@@ -61,7 +61,7 @@ def scale(picture: Picture, width: int, height: int) -> Picture:
 
 def jpeg(picture: Picture, quality: int = 85) -> bytes:
     """Return the picture as JPEG; quality 1..100."""
-    return _encoded(".jpg", cv2.cvtColor(picture, cv2.COLOR_YUV2BGR_I420), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return _jpeg(cv2.cvtColor(picture, cv2.COLOR_YUV2BGR_I420), quality)
 
 
 def thumbnail(picture: Picture, side: int = 256) -> bytes:
@@ -70,10 +70,10 @@ def thumbnail(picture: Picture, side: int = 256) -> bytes:
     edge = min(rgb.shape[:2])
     top, left = (rgb.shape[0] - edge) // 2, (rgb.shape[1] - edge) // 2
     square = cv2.resize(rgb[top : top + edge, left : left + edge], (side, side), interpolation=cv2.INTER_AREA)
-    return _encoded(".jpg", cv2.cvtColor(square, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return _jpeg(cv2.cvtColor(square, cv2.COLOR_RGB2BGR), 85)
 
 
-def _encoded(extension: str, bgr: NDArray[np.uint8], options: list[int]) -> bytes:
-    done, data = cv2.imencode(extension, bgr, options)
+def _jpeg(bgr: NDArray[np.integer | np.floating], quality: int) -> bytes:
+    done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
     return bytes(data)

@@ -1,6 +1,6 @@
 """Runs one engine for all visits: a thread per lane gathers chunks, steps them as one batch and hands the beats back.
 
-Batches form by themselves: while a step runs, chunks gather; the lane then takes everything that waits, at most one chunk
+Batches form by themselves: while a step runs, chunks gather; the lane then takes all that waits, at most one chunk
 per take and `Engine.max_batch` in all, oldest deadline first. One visitor waits for nobody. Knows nothing of
 pacing or peers; the event loop hears of a step in one call.
 """
@@ -154,7 +154,7 @@ class Scheduler:
         return self.engine.lanes * max(fits, default=1)
 
     async def aclose(self, limit: float = 2.0) -> None:
-        """End every take and join the threads; idempotent. A step that outlasts ``limit`` seconds is logged and left."""
+        """End every take and join the threads; idempotent. A step that outlasts ``limit`` seconds is only logged."""
         self._closed = True
         for lane in self._lanes:
             with lane.wakes:

@@ -1,6 +1,6 @@
 """Counters, gauges and latency histograms by name, and their Prometheus text.
 
-Thread-safe; knows nothing of who counts what. Names follow Prometheus: `studio_<what>_<unit>`; labels are given as keywords.
+Thread-safe; knows nothing of who counts what. Names follow Prometheus: `studio_<what>_<unit>`; labels are keywords.
 """
 
 from __future__ import annotations
