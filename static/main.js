@@ -6,11 +6,13 @@
  * goes away and comes back, the page goes on by itself.
  */
 
+import {IceServers} from "./ice.js";
 import {Microphone, NO_MICROPHONE} from "./microphone.js";
 import {Peer} from "./peer.js";
+import {AWAY, BROKEN, DEAF, FALTERS, LOST, NO_PATH, welcome} from "./sentences.js";
 import {Signaling} from "./signaling.js";
-import {History, derive, fromStudio, read} from "./stats.js";
 import {View} from "./view.js";
+import {Visit} from "./visit.js";
 
 /** Longer than the studio's own limit, so that its sentence comes first. */
 const CONNECT_LIMIT_MS = 25_000;
@@ -18,21 +20,6 @@ const STOP_LIMIT_MS = 1500;
 const SECOND_MS = 1000;
 /** A network that changes may cost a connection; three in a row are a broken one. */
 const MOST_RECOVERIES = 3;
-/** TURN credentials are short-lived. */
-const ICE_SERVERS_MS = 600_000;
-
-const AWAY = "The studio does not answer. Trying again until it does.";
-const LOST = "The connection to the studio broke. Reconnecting.";
-const NO_PATH = "No media path between you and the studio. A firewall or VPN may be in the way.";
-const BROKEN = "This browser could not start the connection. Reload the page.";
-/** @type {Partial<Record<import("./microphone.js").MicrophoneState, (name: string) => string>>} */
-const DEAF = {
-  asking: (name) => `Allow the microphone, and ${name} can hear you.`,
-  refused: (name) => `${name} cannot hear you: the microphone is blocked. Allow it in the address bar, then press the microphone button.`,
-  missing: (name) => `${name} cannot hear you: no microphone was found. Connect one, then press the microphone button.`,
-  busy: (name) => `${name} cannot hear you: another program holds the microphone. Close it, then press the microphone button.`,
-  insecure: (name) => `${name} cannot hear you: browsers give the microphone to https pages and to localhost only.`,
-};
 
 /** The page from its load to its end. */
 class Studio {
@@ -43,13 +30,14 @@ class Studio {
   #visit = null;
   /** True from Start until Stop or until a failure that time does not heal. */
   #isWanted = false;
+  /** True once the gallery is known. */
+  #isGreeted = false;
   #recoveries = 0;
   /** @type {{sentence: string, again: boolean} | null} */
   #fault = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
-  /** @type {{at: number, list: Promise<RTCIceServer[]>}} */
-  #ice = {at: -Infinity, list: Promise.resolve([])};
+  #ice = new IceServers(new URL("api/ice-servers", document.baseURI));
 
   constructor() {
     this.#obeyVisitor();
@@ -57,7 +45,7 @@ class Studio {
     this.#hearMicrophone();
     this.#view.microphones = [];
     this.#view.microphoneState = "off";
-    this.#iceServers();
+    this.#ice.list();
     this.#signaling.retry();
   }
 
@@ -91,13 +79,14 @@ class Studio {
     on("lost", ({returns}) => this.#lose(returns));
     on("avatars", ({avatars}) => {
       this.#view.avatars = avatars;
+      this.#isGreeted = true;
       this.#explain();
     });
     on("avatar_selected", ({avatar_id: id}) => (this.#view.avatar = id));
     on("answer", ({sdp}) => this.#visit?.accept(sdp));
     on("ice_candidate", ({candidate}) => this.#visit?.peer.add(candidate));
     on("state", (state) => this.#follow(state));
-    on("stats", (stats) => this.#visit?.history.add(fromStudio(stats)));
+    on("stats", (stats) => this.#visit?.hear(stats));
     on("stopped", () => this.#view.state === "closing" && this.#rest());
     on("error", (fault) => this.#complain(fault));
   }
@@ -144,14 +133,9 @@ class Studio {
     this.#view.state = "connecting";
     this.#explain();
     this.#timer = setTimeout(() => this.#fail(NO_PATH, true), CONNECT_LIMIT_MS);
-    const servers = await this.#iceServers();
+    const servers = await this.#ice.list();
     if (!this.#isWanted || this.#visit) return;
-    const visit = new Visit(new Peer(servers), since, this.#view);
-    this.#visit = visit;
-    const on = listen(visit.peer);
-    on("candidate", (candidate) => this.#signaling.iceCandidate(candidate));
-    on("stream", (stream) => this.#view.show(stream, (moment) => visit.mark(moment)));
-    on("state", () => this.#watch(visit));
+    const visit = this.#visit = this.#visitBy(new Peer(servers), since);
     try {
       const sdp = await visit.peer.offer();
       if (sdp === null) return;
@@ -162,6 +146,19 @@ class Studio {
       if (visit === this.#visit) this.#fail(BROKEN, true);
       console.info("offer:", error);
     }
+  }
+
+  /** @param {Peer} peer @param {number} since @returns {Visit} */
+  #visitBy(peer, since) {
+    const visit = new Visit(peer, since);
+    this.#view.untime();
+    listen(visit)("mark", ({moment, ms}) => this.#view.time(moment, ms));
+    listen(visit)("count", ({history, note}) => this.#view.measure(history, note));
+    const on = listen(peer);
+    on("candidate", (candidate) => this.#signaling.iceCandidate(candidate));
+    on("stream", (stream) => this.#view.show(stream, () => visit.mark("first-frame")));
+    on("state", () => this.#watch(visit));
+    return visit;
   }
 
   /** @param {Visit} visit whose connection changed its state */
@@ -175,7 +172,7 @@ class Studio {
       this.#view.state = "live";
       visit.count();
     } else if (state === "disconnected") {
-      this.#fault = {sentence: "The network falters. Holding on.", again: false};
+      this.#fault = {sentence: FALTERS, again: false};
     } else if (state === "failed") {
       this.#recover();
     }
@@ -212,7 +209,7 @@ class Studio {
   /** @param {{connection: string, speaking: boolean}} state of the session as the studio sees it */
   #follow({connection, speaking}) {
     if (connection === "closed" && this.#view.state === "live") this.#recover();
-    else this.#view.speaking = speaking;
+    else this.#view.isSpeaking = speaking;
   }
 
   /** @param {import("./signaling.js").Fault} fault */
@@ -278,87 +275,23 @@ class Studio {
 
   /** One sentence at a time, the most urgent one. */
   #explain() {
-    const name = this.#view.nameOf(this.#view.avatar);
-    const {state} = this.#view;
+    const {state, avatarName: name, complaint} = this.#view;
     const isVisiting = state === "connecting" || state === "live";
     if (this.#fault) {
       this.#view.say(this.#fault.sentence, {isFault: true, again: this.#fault.again});
     } else if (isVisiting && this.#view.microphone !== NO_MICROPHONE) {
       this.#view.say(DEAF[this.#microphone.state]?.(name) ?? "");
+    } else if (state === "idle" && this.#isGreeted) {
+      this.#view.say(complaint || welcome(name));
     } else {
-      this.#view.say(state === "idle" && this.#view.avatar ? `Press Start and speak: ${name} says it with you.` : "");
+      this.#view.say("");
     }
-  }
-
-  /** @returns {Promise<RTCIceServer[]>} what the studio configured; fetched at load, so that a click need not wait */
-  #iceServers() {
-    if (performance.now() - this.#ice.at > ICE_SERVERS_MS) this.#ice = {at: performance.now(), list: fetchIceServers()};
-    return this.#ice.list;
-  }
-}
-
-/** One try to be connected: its peer, its counters and its stopwatch. */
-class Visit {
-  history = new History();
-  #view;
-  #since;
-  /** @type {ReturnType<typeof setInterval> | undefined} */
-  #ticking;
-  /** @type {import("./stats.js").Counters | null} */
-  #before = null;
-
-  /** @param {Peer} peer @param {number} since the click, in ms of `performance.now()` @param {View} view */
-  constructor(peer, since, view) {
-    this.peer = peer;
-    this.#since = since;
-    this.#view = view;
-    for (const moment of ["offer", "answer", "connected", "microphone", "first-frame"]) view.time(moment, null);
-  }
-
-  /** @param {string} moment that has just come; tests read it from the video element */
-  mark(moment) {
-    if (this.peer.state !== "closed") this.#view.time(moment, performance.now() - this.#since);
-  }
-
-  /** @param {string} sdp */
-  async accept(sdp) {
-    this.mark("answer");
-    await this.peer.accept(sdp);
-  }
-
-  /** Look at the counters once a second from now on. */
-  count() {
-    this.#ticking ??= setInterval(async () => {
-      const report = await this.peer.report();
-      if (!report) return;
-      const {counters, note} = read(report);
-      if (this.#before) this.history.add(derive(this.#before, counters));
-      this.#before = counters;
-      this.#view.measure(this.history, note);
-    }, SECOND_MS);
-  }
-
-  close() {
-    clearInterval(this.#ticking);
-    this.peer.close();
   }
 }
 
 /** @param {EventTarget} target @returns {(type: string, react: (detail: any) => unknown) => void} */
 function listen(target) {
   return (type, react) => target.addEventListener(type, (event) => react(/** @type {CustomEvent} */ (event).detail));
-}
-
-/** @returns {Promise<RTCIceServer[]>} none if the studio does not tell: host candidates may do */
-async function fetchIceServers() {
-  try {
-    const response = await fetch(new URL("api/ice-servers", document.baseURI));
-    if (!response.ok) return [];
-    const body = await response.json();
-    return Array.isArray(body) ? body : body.iceServers ?? body.ice_servers ?? [];
-  } catch {
-    return [];
-  }
 }
 
 /** @returns {URL} */

@@ -118,7 +118,7 @@ class Stub:
         app.on_response_prepare.append(harden)
         app.router.add_get("/", lambda request: web.FileResponse(STATIC / "index.html"))
         app.router.add_get("/ws", self._converse)
-        app.router.add_get("/api/ice-servers", lambda request: web.json_response([]))
+        app.router.add_get("/api/ice-servers", lambda request: web.json_response({"iceServers": []}))
         app.router.add_get("/api/avatars/{id}/thumbnail", self._thumbnail)
         app.router.add_static("/static", STATIC)
         runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1, access_log=None)

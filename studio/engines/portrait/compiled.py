@@ -1,16 +1,54 @@
-"""The warp by compiled kernels; imported only where numba is installed."""
+"""Drawing by compiled kernels; imported only where numba is installed. They release the GIL."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.engines.portrait import kernels
+from studio.engines.portrait import kernels, lipkernels, portable
 from studio.engines.portrait.field import SHAPES, LipLine, Shape
+from studio.engines.portrait.mouth import REST_FADES, Kind, Scene
 from studio.engines.portrait.rig import SIZE, Box, Float
+from studio.engines.portrait.warp import Warp
 
 Byte = NDArray[np.uint8]
 HALF = SIZE // 2
+
+
+class CompiledTools:
+    """See `warp.Tools`."""
+
+    def make_warp(self, shape: Shape, y: Byte, u: Byte, v: Byte) -> Warp:
+        """See `warp.Tools.make_warp`."""
+        return CompiledWarp(shape, y, u, v)
+
+    def lip_line(self, contour: Float) -> LipLine:
+        """See `warp.Tools.lip_line`."""
+        luma, chroma = np.empty((2, SIZE), np.float32), np.empty((2, HALF), np.float32)
+        edges = np.empty((2, SIZE), np.float32)
+        first, count = lipkernels.resample(contour, luma, chroma, edges)
+        return LipLine(first, edges[0, :count], edges[1, :count], luma, chroma)
+
+    def paint_inside(self, scene: Scene, line: LipLine, out: Byte) -> None:
+        """See `warp.Tools.paint_inside`."""
+        if len(line.upper):
+            block = portable.block(line)
+            upper, lower = portable.columns(line, block)
+            box, flat = np.array(block), out.reshape(-1)
+            if scene.seam and scene.act > 0:
+                lipkernels.seam(flat, box, upper, lower, scene.act, scene.mm)
+            sprites = tuple(layer.pixels for layer in scene.layers)
+            turns = [1 / layer.turn for layer in scene.layers]
+            rows = [
+                (t.real, t.imag, layer.at.real, layer.at.imag) for t, layer in zip(turns, scene.layers, strict=True)
+            ]
+            photo = len(sprites) - 1 if scene.layers[-1].kind is Kind.PHOTO else -1
+            numbers = np.array([scene.mm, scene.relief, scene.act], np.float32)
+            half = np.empty(((block[3] - block[1]) // 2, (block[2] - block[0]) // 2, 3), np.float32)
+            places = np.array(rows, np.float32)
+            lipkernels.inside(flat, box, upper, lower, sprites, places, photo, scene.colours, numbers, half)
+        if scene.rest is not None:
+            portable.add_rest(scene.rest, 1 - scene.act / REST_FADES, out)
 
 
 def pack(plane: Byte) -> NDArray[np.uint32]:
@@ -21,7 +59,7 @@ def pack(plane: Byte) -> NDArray[np.uint32]:
 
 
 class CompiledWarp:
-    """Same interface and results (within 2 levels) as `warp.OpenCVWarp`.
+    """Same interface and results (within 2 levels) as `portable.OpenCVWarp`.
 
     Args:
         shape: The face's bases.

@@ -41,7 +41,7 @@ class Sketch:
         self.z = face.points[:, 2]
         line = face.lip_line(face.points[:, 0])
         self.above_line = self.y - line
-        self.t = np.clip(self.x / self.hw, -1.0, 1.0)
+        self.t = self._across()
         self.bell = 1 - self.t**2
         self.flatten = (float(face.lip_line(np.array(face.middle))) - line) * np.abs(self.t)
         """Moves every point of the lip line to the height of its middle, most at the corners."""
@@ -59,6 +59,15 @@ class Sketch:
         self.skin_below = skin * (self.above_line >= 0) * column * bump(bottom, 13.0)
         """The skin between lower lip and chin, 1 at the lip's edge."""
         self.skin = skin
+
+    def _across(self) -> Double:
+        """Return x relative to the mouth, -1..1: each lip row reaches 1 at its own corner, so that corners move as one."""
+        t = np.clip(self.x / self.hw, -1.0, 1.0)
+        for lip in (anatomy.UPPER_LIP, anatomy.LOWER_LIP):
+            for row in lip:
+                left, right = self.x[row[[0, -1]]]
+                t[row] = np.clip(2 * (self.x[row] - left) / (right - left) - 1, -1.0, 1.0)
+        return t
 
     def zone(self, across: float, along: float, lift: float = 0.0) -> Double:
         """Return a gaussian around the mouth: 1 over its width, falling in ``across`` and ``along`` mm."""

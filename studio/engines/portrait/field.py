@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.engines.portrait.parameters import EXPRESSION
-from studio.engines.portrait.rig import BASES, NODE, NODES, SIZE, Box, Float, Geometry
+from studio.engines.portrait.parameters import EXPRESSION, HIGHEST, LOWEST
+from studio.engines.portrait.rig import BASES, NODES, Box, Float, Geometry
 
 SHAPES = len(EXPRESSION)
 """Parameters of a pose that move skin; the head's follow them up to ``len(BASES)``."""
@@ -22,8 +22,8 @@ LOW_MARGIN = 4
 """Nodes added around the low box, so that the inverse finds the field where the head carried it."""
 LOW_RAMP = 3
 """Nodes at the rim of the low box over which it fades into the upper field: no seam, whatever the bases say."""
-STILL = 0.02
-"""A node whose bases all stay below this many pixels per unit never moves."""
+STILL_PX = 0.06
+"""A node that no parameter moves farther than this, at its limit, is not drawn: a few levels on the hardest edge."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,12 +122,13 @@ def _low_window(geometry: Geometry) -> tuple[Float, tuple[int, int]]:
 
 
 def _spans(head: Float, face: Float, face_at: tuple[int, int]) -> NDArray[np.int32]:
-    reach = np.abs(head).max(axis=(0, 1))
+    limit = np.maximum(np.abs(LOWEST), np.abs(HIGHEST))[: len(BASES), None, None, None]
+    reach = (np.abs(head) * limit[SHAPES:]).max(axis=(0, 1))
     row, column = face_at
     if face.size:
         inside = reach[row : row + face.shape[2], column : column + face.shape[3]]
-        np.maximum(inside, np.abs(face).max(axis=(0, 1)), out=inside)
-    moving = cv2.dilate((reach > STILL).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        np.maximum(inside, (np.abs(face) * limit[:SHAPES]).max(axis=(0, 1)), out=inside)
+    moving = cv2.dilate((reach > STILL_PX).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     spans = np.zeros((len(moving), 2), np.int32)
     some = moving.any(axis=1)
     spans[some, 0] = moving[some].argmax(axis=1)
@@ -155,29 +156,3 @@ class LipLine:
     """(2, 512) height of the line on which the two fields meet, and 1 / (2 h), its steepness."""
     chroma: Float
     """(2, 256) the same for chroma columns."""
-
-
-_COLUMNS = np.arange(SIZE, dtype=np.float32)
-
-
-def lip_line(contour: Float) -> LipLine:
-    """Resample contours (2, 49, 2) to pixel columns.
-
-    The fields meet half-way between the lips; beyond the corners at the corner's height, ever more softly.
-    """
-    left, right = contour[:, 0].mean(axis=0), contour[:, -1].mean(axis=0)
-    first, last = int(np.ceil(left[0])), int(np.floor(right[0]))
-    inside = _COLUMNS[max(first, 0) : min(last, SIZE - 1) + 1]
-    upper = np.interp(inside, contour[0, :, 0], contour[0, :, 1]).astype(np.float32)
-    lower = np.interp(inside, contour[1, :, 0], contour[1, :, 1]).astype(np.float32)
-    middle = np.where(left[0] > _COLUMNS, left[1], right[1])
-    middle[max(first, 0) : max(first, 0) + len(inside)] = 0.5 * (upper + lower)
-    outside = np.maximum(np.maximum(left[0] - _COLUMNS, _COLUMNS - right[0]), 0)
-    luma = np.stack([middle, 0.5 / (0.5 + 0.45 * outside)]).astype(np.float32)
-    chroma = np.ascontiguousarray(0.5 * (luma[:, 0::2] + luma[:, 1::2]))
-    return LipLine(max(first, 0), upper, lower, luma, chroma)
-
-
-def node_of(pixel: float) -> float:
-    """Return the (fractional) node at a pixel coordinate."""
-    return (pixel - 0.5 * (NODE - 1)) / NODE

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.engines.portrait import opening
+from studio.engines.portrait.opening import PARTED_MM, Sprite, yuv
 from studio.engines.portrait.rig import Float, Geometry, Source
 
-PARTED_MM = 1.6
-"""Above this gap the photo shows teeth of its own."""
 _FINE = 4
 _UPPER_WIDTHS = (8.4, 6.6, 6.4, 4.9, 4.2, 4.0)
 _UPPER_HEIGHTS = (10.2, 8.8, 9.8, 8.4, 7.8, 7.0)
@@ -30,18 +30,6 @@ _CHEEKS = (50, 280, 205, 425, 101, 330)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sprite:
-    """A small picture with the point by which it is placed."""
-
-    pixels: Float
-    """(h, w, 4) premultiplied Y, U - 128, V - 128 in levels, alpha 0..1."""
-    origin: Float
-    """(2,) the sprite's pixel that lies on ``anchor``."""
-    anchor: Float
-    """(2,) where that is in the source picture, px."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Interior:
     """Everything that `mouth` paints."""
 
@@ -52,6 +40,8 @@ class Interior:
     """The anchor is the tip's upper edge when the tongue rests."""
     photo: Sprite | None
     """The photo's own opening, upright in the picture (not turned by ``roll``)."""
+    rest: Sprite | None
+    """What turns a parted source's neutral picture back into the source, in levels; the alpha means nothing."""
     colours: Float
     """(2, 3) Y, U - 128, V - 128 of the cavity and of the wet lip."""
     relief: float
@@ -85,7 +75,7 @@ def prepare_interior(source: Source, geometry: Geometry, style: Style | None = N
         geometry: Its rig.
         style: Given for drawn characters only.
     """
-    ycc = _yuv(source.rgb)
+    ycc = yuv(source.rgb)
     palette = _palette(ycc, source.landmarks, style)
     flat = style is not None and style.flat_teeth
     k = 0.5 * (geometry.scale + geometry.half_width / 25.0 * geometry.scale)
@@ -102,17 +92,11 @@ def prepare_interior(source: Source, geometry: Geometry, style: Style | None = N
         upper=Sprite(upper, upper_at, incisal.astype(np.float32)),
         lower=Sprite(lower, lower_at, (lip_line + 1.3 * k * down).astype(np.float32)),
         tongue=Sprite(tongue, tongue_at, (lip_line + 4.7 * k * down).astype(np.float32)),
-        photo=_photo(source, geometry) if gap else None,
+        photo=opening.sprite(source, geometry) if gap else None,
+        rest=None,
         colours=np.stack([palette.cavity, palette.lip * (0.55, 0.9, 0.9)]).astype(np.float32),
         relief=0.45 if flat else 1.0,
     )
-
-
-def _yuv(rgb: NDArray[np.uint8]) -> Float:
-    """(h, w, 3) Y, U - 128, V - 128 as float; BT.601 limited range, as `cv2` converts to I420."""
-    matrix = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255
-    ycc: Float = (rgb.astype(np.float32) @ matrix.T.astype(np.float32)) + np.array([16, 0, 0], np.float32)
-    return ycc
 
 
 def _median(ycc: Float, mask: NDArray[np.uint8]) -> Float:
@@ -139,7 +123,7 @@ def _palette(ycc: Float, landmarks: Float, style: Style | None) -> _Palette:
     teeth = np.array([luma, 0.42 * skin[1], 0.42 * skin[2]], np.float32)
     cavity = np.array([np.clip(0.20 * skin[0], 20, 44), 0.6 * lip[1], 0.6 * lip[2]], np.float32)
     if style is not None:
-        cavity = _yuv(np.array([[style.cavity]], np.uint8))[0, 0]
+        cavity = yuv(np.array([[style.cavity]], np.uint8))[0, 0]
         teeth = np.array([226.0, 0.2 * skin[1], 0.2 * skin[2]], np.float32)
     return _Palette(skin, lip, teeth, cavity)
 
@@ -245,48 +229,10 @@ def _tongue(palette: _Palette, k: float, blur: float) -> tuple[Float, Float]:
     return _reduce(pixels, max(blur, 0.8)), np.array([25.0, 3.0], np.float32) * k - 0.5
 
 
-def opening_mask(geometry: Geometry, grow: float = 0.0) -> Float:
-    """(512, 512) coverage 0..1 of the opening between the inner contours at rest, grown by ``grow`` px."""
-    outline = np.concatenate([geometry.upper, geometry.lower[::-1]])
-    mask = np.zeros((512, 512), np.uint8)
-    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    if grow:
-        side = 2 * int(np.ceil(grow)) + 1
-        mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    return mask.astype(np.float32) / 255
-
-
-def _photo(source: Source, geometry: Geometry) -> Sprite:
-    """Cut the photo's opening out, continued 4 px outwards, with a soft rim."""
-    inside = opening_mask(geometry)
-    around = opening_mask(geometry, 5)
-    hole = ((around > 0) & (inside < 0.5)).astype(np.uint8)
-    ys, xs = np.nonzero(around)
-    x0, y0, x1, y1 = xs.min() - 6, ys.min() - 6, xs.max() + 7, ys.max() + 7
-    x0, y0 = max(int(x0), 0), max(int(y0), 0)
-    cut = np.s_[y0:y1, x0:x1]
-    # Nothing but the opening may be continued: the lips beyond the ring would bleed in from outside.
-    alone = source.rgb[cut].copy()
-    alone[around[cut] == 0] = np.median(source.rgb[inside > 0.9], axis=0) if (inside > 0.9).any() else 128
-    rgb = cv2.inpaint(alone, hole[cut], 4, cv2.INPAINT_TELEA)
-    soft = cv2.GaussianBlur(opening_mask(geometry, 3)[cut], (0, 0), 1.2)
-    pixels = np.concatenate([_yuv(rgb) * soft[..., None], soft[..., None]], axis=2).astype(np.float32)
-    return Sprite(pixels, np.zeros(2, np.float32), np.array([x0, y0], np.float32))
-
-
-def without_opening(rgb: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
-    """Return the picture with its parted lips' opening filled with lip: no bright fringe when the lips meet."""
-    if geometry.gap <= PARTED_MM:
-        return rgb
-    hole = (opening_mask(geometry, 1) > 0.5).astype(np.uint8)
-    filled: NDArray[np.uint8] = cv2.inpaint(rgb, hole, 3, cv2.INPAINT_TELEA)
-    return filled
-
-
 def save_interior(interior: Interior) -> dict[str, NDArray[np.generic]]:
     """Return the arrays by which `load_interior` restores ``interior``."""
     arrays: dict[str, NDArray[np.generic]] = {"colours": interior.colours, "relief": np.float32(interior.relief)[None]}
-    for name in ("upper", "lower", "tongue", "photo"):
+    for name in ("upper", "lower", "tongue", "photo", "rest"):
         sprite: Sprite | None = getattr(interior, name)
         if sprite is not None:
             arrays[f"{name}_pixels"] = sprite.pixels.astype(np.float16)
@@ -313,5 +259,5 @@ def load_interior(arrays: Mapping[str, NDArray[np.generic]]) -> Interior:
     relief = np.asarray(arrays["relief"], np.float32)
     if colours.shape != (2, 3) or relief.shape != (1,):
         raise ValueError(f"colours {colours.shape}, relief {relief.shape}")
-    photo = sprite("photo") if "photo_pixels" in arrays else None
-    return Interior(sprite("upper"), sprite("lower"), sprite("tongue"), photo, colours, float(relief[0]))
+    photo, rest = (sprite(n) if f"{n}_pixels" in arrays else None for n in ("photo", "rest"))
+    return Interior(sprite("upper"), sprite("lower"), sprite("tongue"), photo, rest, colours, float(relief[0]))

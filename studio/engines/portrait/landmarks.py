@@ -36,6 +36,8 @@ EYE_SHIFT = np.array([-0.65, -0.3, 0.0], np.float32)
 """What the models' answers lack, in pixels of their input (x towards the nose), measured as said below."""
 FACE, PRESENT = 0.3, 0.3
 """Scores from which the detector's and the mesh's word is taken; drawn faces score low."""
+PATTERN = 0.5
+"""A face this much less sure than the surest of its picture is a pattern in cloth or leaves."""
 
 Float = NDArray[np.float32]
 
@@ -91,8 +93,9 @@ class FaceFinder:
     def find(self, rgb: NDArray[np.uint8]) -> list[Face]:
         """Return the faces of ``rgb``, (H, W, 3) uint8 RGB, the largest first; empty if there is none."""
         found = [self._face(rgb, detection) for detection in self._detect(rgb)]
-        faces = [face for face in found if face.presence >= PRESENT]
-        return sorted(distinct(faces), key=lambda face: -face.width)
+        faces = distinct([face for face in found if face.presence >= PRESENT])
+        surest = max((face.sureness for face in faces), default=0.0)
+        return sorted((face for face in faces if face.sureness > PATTERN * surest), key=lambda face: -face.width)
 
     def _detect(self, rgb: NDArray[np.uint8]) -> list[Detection]:
         # The border lets the detector see a face that fills the picture.

@@ -37,6 +37,10 @@ class _Opening:
     """H: the greatest opening."""
     taper: Float
     """(w,) k: 1 over the eye, 0 at and beyond the corners."""
+    reach: Float
+    """(w,) where the skin around the eye may be cleaned: 1 over the eye, falling off beyond the corners."""
+    lash: Float
+    """(w,) strength of the lash line: thin at the inner corner."""
     iris: Float
     """(3,) centre and radius."""
 
@@ -62,8 +66,7 @@ def _photo_eye(planes: tuple[Byte, Byte, Byte], landmarks: Float, s: float, side
     y, u, v = planes
     patch = y[y0:y1, x0:x1]
     small = tuple(p[y0 // 2 : y1 // 2, x0 // 2 : x1 // 2] for p in (u, v))
-    skin = _without_lashes(patch, opening, s)
-    chroma = [cv2.medianBlur(np.ascontiguousarray(p), 3).astype(np.float32) for p in small]
+    skin, *chroma = _skin([p.astype(np.float32) for p in (patch, *small)], opening, s)
     stages = [_stage(b, opening, patch.astype(np.float32), skin, chroma, s) for b in np.linspace(0, 1, STAGES)]
     kept, added, kept_chroma, added_u, added_v = (np.stack(parts) for parts in zip(*stages, strict=True))
     return PhotoEye(
@@ -83,7 +86,7 @@ def _photo_eye(planes: tuple[Byte, Byte, Byte], landmarks: Float, s: float, side
 def _box(landmarks: Float, s: float, side: int) -> Box:
     upper, lower = (landmarks[list(row), :2] for row in EYE_ROWS[side])
     brow = landmarks[list(BROWS[side]), 1]
-    x0, x1 = upper[:, 0].min() - 6 * s, upper[:, 0].max() + 6 * s
+    x0, x1 = upper[:, 0].min() - 8 * s, upper[:, 0].max() + 8 * s
     y0, y1 = min(brow.min(), upper[:, 1].min() - 4 * s) - 2, lower[:, 1].max() + 7 * s
     low = [max(int(n) // 2 * 2, 0) for n in (x0, y0)]
     high = [min((int(n) + 2) // 2 * 2, SIZE) for n in (x1, y1)]
@@ -103,14 +106,19 @@ def _outline(landmarks: Float, s: float, side: int, box: Box) -> _Opening:
     tallest = max(float((lower - upper).max()), 1.0)
     brow = landmarks[list(BROWS[side]), :2] - (box[0], box[1])
     order = np.argsort(brow[:, 0])
-    edge = np.interp(x, brow[order, 0], brow[order, 1]) + 1.0 * s
+    edge = np.interp(x, brow[order, 0], brow[order, 1]) + 1.8 * s
     top = _smooth(np.minimum(edge, upper - 3.0 * s), 3.0)
     t = np.clip((lower - upper) / (0.45 * tallest), 0, 1)
+    taper = _smooth(t * t * (3 - 2 * t), 1.0)
+    beyond = np.maximum(np.maximum(left[0] - x, x - right[0]), 0)
+    reach = np.clip((7.5 - beyond / s) / 3.0, 0, 1)
+    outwards = (right[0] - x if side == 0 else x - left[0]) / max(right[0] - left[0], 1)
+    lash = np.clip((lower - upper) / (0.7 * tallest), 0, 1) * np.clip(0.55 + 0.8 * outwards, 0, 1)
     ring = landmarks[IRISES[side] : IRISES[side] + 5, :2] - (box[0], box[1])
-    radius = float(np.linalg.norm(ring[1:] - ring[0], axis=1).mean())
-    floats = [a.astype(np.float32) for a in (upper, lower, np.maximum(top, 0))]
-    taper = _smooth(t * t * (3 - 2 * t), 1.0).astype(np.float32)
-    return _Opening(*floats, tallest, taper, np.array([*ring[0], max(radius, 1.0)], np.float32))
+    iris = [*ring[0], max(float(np.linalg.norm(ring[1:] - ring[0], axis=1).mean()), 1.0)]
+    lids = [a.astype(np.float32) for a in (upper, lower, np.maximum(top, 0))]
+    rest = [np.asarray(a, np.float32) for a in (taper, reach, lash, iris)]
+    return _Opening(*lids, tallest, *rest)
 
 
 def _smooth(row: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
@@ -118,15 +126,35 @@ def _smooth(row: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     return smooth
 
 
-def _without_lashes(patch: Byte, o: _Opening, s: float) -> Float:
-    """Return the patch with thin dark strokes closed below the brow: skin that may be stretched."""
-    size = (2 * int(round(1.3 * s)) + 1, 2 * int(round(1.0 * s)) + 1)
-    closed = cv2.morphologyEx(patch, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size))
-    closed = cv2.GaussianBlur(closed, (0, 0), 0.9).astype(np.float32)
-    rows = np.arange(len(patch), dtype=np.float32)[:, None]
-    fade = np.clip((rows - o.top) / (2.5 * s), 0, 1) * 0.85
-    cleaned: Float = patch + fade * (closed - patch)
-    return cleaned
+def _skin(planes: list[Float], o: _Opening, s: float) -> list[Float]:
+    """Return Y (h, w), U, V (h / 2, w / 2) with lashes, corner shadows and the eye itself replaced by the skin near them.
+
+    Skin is what is about as bright as the middle of the lid; the rest is a mean of the skin within a few millimetres
+    (normalised convolution, Knutsson and Westin 1993).
+    """
+    luma = planes[0]
+    height, width = luma.shape
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    lid = (rows > o.top + 1.0 * s) & (rows < o.upper - 0.26 * o.tallest) & (o.taper > 0.5)
+    usual = float(np.median(luma[lid])) if lid.any() else float(np.median(luma))
+    bright = np.clip((luma - (usual - 22)) / 12, 0, 1) * np.clip((usual + 40 - luma) / 12, 0, 1)
+    eye = (rows > o.upper - 1.5) & (rows < o.lower + 1.5) & (o.taper > 0)
+    certain = (bright * np.clip((rows - o.top) / (1.0 * s), 0, 1) * ~eye).astype(np.float32)
+    certain = cv2.erode(certain, np.ones((3, 3), np.uint8))
+    below = np.clip((rows - o.top) / (2.0 * s), 0, 1)
+    half = cv2.resize(certain, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    half_below = cv2.resize(np.ascontiguousarray(np.broadcast_to(below, luma.shape), np.float32), half.shape[::-1])
+    filled = []
+    for plane, weight, reach, sigma in (
+        (planes[0], certain, below, 2.2 * s),
+        *((p, half, half_below, 1.1 * s) for p in planes[1:]),
+    ):
+        mass = cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-4
+        mean = cv2.GaussianBlur(weight * plane, (0, 0), sigma) / mass
+        far = cv2.GaussianBlur(weight * plane, (0, 0), 3 * sigma) / (cv2.GaussianBlur(weight, (0, 0), 3 * sigma) + 1e-4)
+        mean = far + np.clip(mass / 0.1, 0, 1) * (mean - far)
+        filled.append((plane + reach * (1 - weight) * (mean - plane)).astype(np.float32))
+    return filled
 
 
 def _stage(
@@ -140,7 +168,7 @@ def _stage(
     lid = o.upper + e + np.float32(blink) * np.maximum(0.95 * opening - e, 0)
     present = np.clip(blink / 0.12, 0, 1)
     share = np.clip((rows - o.top) / np.maximum(lid - o.top, 1), 0, 1)
-    origin = o.top + share ** (1 + 0.6 * o.taper) * (o.upper - 0.26 * o.tallest * o.taper - o.top)
+    origin = o.top + share ** (1 + 0.35 * o.taper) * (o.upper - 0.26 * o.tallest * o.taper - o.top)
     shift = cv2.GaussianBlur(np.where(rows < lid, origin - rows, 0).astype(np.float32), (0, 0), 1.8, sigmaY=0.01)
     source = np.where(rows < o.top, rows, rows + shift).astype(np.float32)
     columns = np.broadcast_to(np.arange(width, dtype=np.float32), source.shape).copy()
@@ -148,10 +176,9 @@ def _stage(
     texture = (patch + clean * (skin - patch)).astype(np.float32)
     drawn = cv2.remap(texture, columns, source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     edge = np.clip(lid - rows + 0.5, 0, 1)
-    reach = np.clip((rows - o.top) / 2, 0, 1) * cv2.dilate(o.taper[None], np.ones((1, 5), np.uint8))
-    cover = edge * np.clip(reach * 3, 0, 1) * present
-    lash = 0.66 * min(1.0, 2.2 * blink) * o.taper * np.exp(-(((rows - lid) / (0.055 * o.tallest + 0.45)) ** 2))
-    crease = 0.10 * blink * o.taper * np.exp(-(((rows - (o.top + 0.35 * (lid - o.top))) / (0.8 * s)) ** 2))
+    cover = edge * np.clip((rows - o.top) / (1.5 * s), 0, 1) * o.reach * present
+    lash = 0.62 * min(1.0, 2.2 * blink) * o.lash * np.exp(-(((rows - lid) / (0.055 * o.tallest + 0.45)) ** 2))
+    crease = 0.03 * blink * o.taper * np.exp(-(((rows - (o.upper - 0.1 * o.tallest)) / (1.1 * s)) ** 2))
     below = np.maximum(rows - lid, 0)
     contact = 0.22 * present * o.taper * np.exp(-below / (0.16 * o.tallest)) * ((rows >= lid) & (rows < o.lower))
     darker = 1 - lash

@@ -23,6 +23,8 @@ DOUBTFUL = 3.2
 """Up to this gap in mm the mesh may be wrong about parted lips, and the picture decides."""
 ZOOM = 3
 """Pixels of the working crop per pixel of the picture."""
+DEGREE = 5
+"""Of the polynomial that a lip's edge may differ from the mesh by."""
 FARTHEST = 0.16
 """How far a row may be moved, as a share of the mouth's half width: beyond, the picture has misled us."""
 
@@ -97,11 +99,11 @@ def _parted(view: Picture, upper: list[Double], lower: list[Double]) -> list[Dou
     bottom = inside.shape[0] - np.argmax(inside[::-1, columns], 0)
     ends = (top[[0, -1]] + bottom[[0, -1]]) / 2
     rows = []
-    for row, edge in ((upper[3], top), (lower[3], bottom)):
+    for row, edge, outward in ((upper[3], top, -1.0), (lower[3], bottom, 1.0)):
         share = (row[:, 0] - row[0, 0]) / (row[-1, 0] - row[0, 0])
         x = first + share * (last - first)
         rest = np.interp(np.linspace(0, 1, len(columns)), share, row[:, 1])
-        shift = smooth_fit(np.linspace(-1, 1, len(columns)), edge - rest)
+        shift = smooth_fit(np.linspace(-1, 1, len(columns)), edge - rest, outward)
         y = row[:, 1] + np.interp(x, columns, shift)
         y[[0, -1]] = ends
         limit = FARTHEST * (row[-1, 0] - row[0, 0]) / 2
@@ -109,18 +111,23 @@ def _parted(view: Picture, upper: list[Double], lower: list[Double]) -> list[Dou
     return rows
 
 
-def smooth_fit(t: Double, values: Double, degree: int = 5, rounds: int = 10) -> Double:
+def smooth_fit(t: Double, values: Double, lean: float = 0.0) -> Double:
     """Return the polynomial in ``t`` (n,), -1..1, that follows ``values`` (n,) and ignores outliers.
 
-    Method: iteratively reweighted least squares with Cauchy's weights, Holland and Welsch 1977.
+    Args:
+        t: Ascending.
+        values: What to follow.
+        lean: 1 or -1 to follow the values' upper or lower side: the tops of the teeth, not the gum between them.
+
+    Method: iteratively reweighted least squares with Cauchy's weights, Holland and Welsch 1977, asymmetric as expectiles.
     """
-    basis = np.polynomial.legendre.legvander(t, degree)
+    basis = np.polynomial.legendre.legvander(t, DEGREE)
     fit = np.full(len(t), np.median(values))
-    for _ in range(rounds):
+    for _ in range(10):
         off = values - fit
         spread = 1.5 * max(float(np.median(np.abs(off))), 0.5)
-        weight = (1 / (1 + (off / spread) ** 2))[:, None]
-        normal = basis.T @ (weight * basis) + 1e-3 * len(t) * np.eye(degree + 1)
+        weight = (np.where(off * lean > 0, 4.0, 1.0) / (1 + (off / spread) ** 2))[:, None]
+        normal = basis.T @ (weight * basis) + 1e-3 * len(t) * np.eye(DEGREE + 1)
         fit = basis @ np.linalg.solve(normal, basis.T @ (weight[:, 0] * values))
     return np.asarray(fit)
 

@@ -27,7 +27,7 @@ __all__ = ["Finder", "frame_portrait", "known_face", "portrait_source", "read_po
 COMPARABLE = 0.6
 """A second face this wide compared with the first makes it unclear who is meant."""
 DOUBTFUL = 0.5
-"""Up to this sureness (0..1) a photo may lie on its side; a face half as sure as the surest is a pattern."""
+"""Up to this sureness (0..1) a photo may lie on its side."""
 
 Float = NDArray[np.float32]
 
@@ -91,7 +91,7 @@ def _upright(rgb: NDArray[np.uint8], finder: Finder) -> tuple[NDArray[np.uint8],
             best, faces, turned = sureness, found, candidate
         if best > DOUBTFUL:
             break
-    return turned, [face for face in faces if face.sureness > best / 2]
+    return turned, faces
 
 
 def _framed(rgb: NDArray[np.uint8], face: Face, finder: Finder | None) -> tuple[Source, list[Finding]]:

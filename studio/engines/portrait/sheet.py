@@ -38,6 +38,7 @@ def contact_sheet(face: Face, side: int = 320, columns: int = 4) -> NDArray[np.u
         face: Whose.
         side: Pixels of each picture.
         columns: Pictures per row.
+
     Returns:
         (rows * side, columns * side, 3) uint8 RGB.
     """
