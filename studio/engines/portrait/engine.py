@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from studio.beat import AudioChunk, Beat
 from studio.engine import Avatar, Finding, Options, Prepared, Progress, Take
-from studio.engines.portrait import renderer, rig
+from studio.engines.portrait import character, renderer, rig
 from studio.engines.portrait.bases import build_geometry
 from studio.engines.portrait.imagefile import read_bytes
 from studio.engines.portrait.life import idle_poses
 from studio.engines.portrait.photo import portrait_source
 from studio.engines.portrait.renderer import Face, Renderer
 from studio.engines.portrait.rig import SIZE
+from studio.engines.portrait.screen import ScreenMouth, screen_geometry
 from studio.engines.portrait.take import PortraitTake
 from studio.engines.portrait.voice import BandVoice
 from studio.errors import AvatarNotReady, BadMessage, ConfigError
@@ -163,7 +164,7 @@ def expressiveness(options: Mapping[str, object]) -> float:
 def _files(source: Path) -> list[Path]:
     """Return what a source consists of, in order: the photo and what lies beside it, or a character's folder."""
     if source.is_dir():
-        return sorted(path for path in source.iterdir() if path.is_file())
+        return character.files(source)
     beside = source.with_name(f"{source.stem}.landmarks.npz")
     return [source, beside] if beside.exists() else [source]
 
@@ -171,9 +172,19 @@ def _files(source: Path) -> list[Path]:
 def _face(spec: AvatarSpec, report: Progress) -> tuple[Face, Sequence[Finding]]:
     limits = LimitsSpec()
     report(0.0, "reading the picture")
+    if spec.source.is_dir():
+        return _drawn_face(character.load_character(spec.source), _part(report, 0.1, 0.5)), []
     source, findings = portrait_source(spec.source, limits.picture_pixels, limits.picture_bytes)
     geometry = build_geometry(source, _part(report, 0.1, 0.3))
     return Face.prepare(source, geometry, _part(report, 0.3, 0.5)), findings
+
+
+def _drawn_face(drawn: character.Character, report: Progress) -> Face:
+    if isinstance(drawn.mouth, ScreenMouth):
+        left, right = drawn.eyes
+        geometry = screen_geometry((left.box, right.box), drawn.mouth.box, drawn.source.person)
+        return Face.screen(drawn.source, geometry, drawn.eyes, drawn.mouth)
+    return Face.drawn(drawn.source, build_geometry(drawn.source, report), drawn.eyes, drawn.mouth)
 
 
 def _write_idle(face: Face, poses: NDArray[np.float32], path: Path, report: Progress) -> None:
