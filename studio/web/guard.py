@@ -105,7 +105,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     )
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "no-referrer")
-    response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=(self)")
+    response.headers.setdefault("Permissions-Policy", "camera=(self), geolocation=(), microphone=(self)")
     response.headers.setdefault("Cache-Control", "no-store")
 
 
