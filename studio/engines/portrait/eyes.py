@@ -1,7 +1,7 @@
-"""The eyes: small patches of the *texture*, so that they move with everything else for free (specification section 6).
+"""The eyes: small patches of the *texture*, so that all motion carries them for free (specification section 6).
 
-An eye is shown in two ways. `PhotoEye` pulls the lid's own skin down over the eye of a photo and shifts its iris;
-`DrawnEye` takes tiles that were drawn. Both return the patch for a blink and a gaze; at rest that is the picture itself.
+An eye is shown in two ways. `PhotoEye` pulls the lid's own skin down over a photo's eye and shifts its iris;
+`DrawnEye` takes tiles that were drawn. Both return the patch for a blink and a gaze; at rest, the picture itself.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ Tile = tuple[Byte, Byte, Byte]
 """Y (h, w), U and V (h / 2, w / 2)."""
 GAZE_MM = 2.5
 """Gaze of the outer columns of a drawn eye's tiles."""
+LIGHT_PX = 3.4
+"""How far a light moves, px per mm of gaze: more than an iris of that scale would, else nobody sees it."""
+LIGHT_SLOPE = 0.5
+"""How much of its own width the glass beside a light may be squeezed by."""
 _BLINK_STEPS, _GAZE_STEPS = 64, 20
 """Steps per unit of blink and per millimetre of gaze: finer changes do not repaint the eye."""
 
@@ -90,21 +94,15 @@ class PhotoEye:
         )
 
     def _gazing(self, gx: float, gy: float) -> Tile:
-        height, width = self.window.shape
-        columns = np.arange(width, dtype=np.float32) - np.float32(gx) * self.window
-        rows = np.arange(height, dtype=np.float32)[:, None] - np.float32(gy) * self.window
-        half = [m.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3)) * 0.5 - 0.25 for m in (columns, rows)]
-        kind = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
-        return (
-            cv2.remap(self.y, columns, rows, kind[0], borderMode=kind[1]),
-            cv2.remap(self.u, half[0], half[1], kind[0], borderMode=kind[1]),
-            cv2.remap(self.v, half[0], half[1], kind[0], borderMode=kind[1]),
-        )
+        return shifted((self.y, self.u, self.v), self.window, gx, gy)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnEye:
-    """An eye with ready tiles: (blink stages, gaze stages, h, w), from open to shut and from image left to right."""
+    """An eye with ready tiles: (blink stages, gaze stages, h, w), from open to shut and from image left to right.
+
+    With a single gaze stage it is a light on a screen, which is shifted as a whole.
+    """
 
     place: NDArray[np.int32]
     y: Byte
@@ -118,9 +116,12 @@ class DrawnEye:
         return x0, y0, x1, y1
 
     def tile(self, blink: float, gx: float, gy: float) -> Tile:
-        """See `Eye.tile`; drawn eyes look to the sides only."""
+        """See `Eye.tile`; of drawn eyes, only lights look up and down."""
         stages, gazes = self.y.shape[:2]
         row = min(max(blink, 0.0), 1.0) * (stages - 1)
+        if gazes == 1:
+            lit = between(self.y, row, 0), between(self.u, row, 0), between(self.v, row, 0)
+            return shifted(lit, _inside(*self.y.shape[2:]), gx, gy) if gx or gy else lit
         column = (min(max(gx / GAZE_MM, -1.0), 1.0) + 1) / 2 * (gazes - 1)
         return (
             between(self.y, row, column),
@@ -140,6 +141,29 @@ def between(tiles: Byte, row: float, column: float) -> Byte:
     lower = cv2.addWeighted(tiles[below, c], 1 - (column - c), tiles[below, right], column - c, 0)
     mixed: Byte = cv2.addWeighted(upper, 1 - (row - r), lower, row - r, 0)
     return mixed
+
+
+def shifted(tile: Tile, window: Float, gx: float, gy: float) -> Tile:
+    """Return ``tile`` with what is inside ``window`` (h, w; px per mm) moved by a gaze in mm."""
+    height, width = window.shape
+    columns = np.arange(width, dtype=np.float32) - np.float32(gx) * window
+    rows = np.arange(height, dtype=np.float32)[:, None] - np.float32(gy) * window
+    half = [m.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3)) * 0.5 - 0.25 for m in (columns, rows)]
+
+    def at(plane: Byte, columns: Float, rows: Float) -> Byte:
+        moved = cv2.remap(plane, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(moved, np.uint8)
+
+    y, u, v = tile
+    return at(y, columns, rows), at(u, half[0], half[1]), at(v, half[0], half[1])
+
+
+def _inside(height: int, width: int) -> Float:
+    """Return a light's window (h, w): `LIGHT_PX` px per mm inside, falling to 0 on the border."""
+    edge = LIGHT_PX * GAZE_MM / LIGHT_SLOPE
+    down, across = (np.minimum(np.arange(n), np.arange(n)[::-1]).astype(np.float32) for n in (height, width))
+    near = np.clip(np.minimum(down[:, None], across[None]) / np.float32(edge), 0, 1)
+    return np.asarray(LIGHT_PX * near, np.float32)
 
 
 class Gaze:

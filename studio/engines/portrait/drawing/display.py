@@ -1,4 +1,4 @@
-"""A robot's face: lights behind dark glass, for any blink, gaze and mouth.
+"""A robot's face: lights behind dark glass, for any blink and mouth.
 
 A light is its shape, blurred copies of it (the glow in the glass) and a core that is nearly white.
 """
@@ -20,8 +20,6 @@ EYE_X, EYE_Y = 50.0, 226.0
 """Of the right eye: from the middle, and down; px."""
 EYE_HALF = (18.5, 25.0)
 SHUT_HALF = (20.0, 2.7)
-GAZE_PX = 9.0
-"""How far the eyes shift at gaze 1."""
 MOUTH = (MIDDLE, 284.0)
 STROKE = 5.6
 """Width of the mouth's line."""
@@ -33,8 +31,6 @@ class Look:
 
     blink: float = 0.0
     """0 open .. 1 shut."""
-    gaze: float = 0.0
-    """-1 to the image's left .. 1 to its right."""
     opening: float = 0.0
     """0 shut .. 1."""
     rounding: float = 0.0
@@ -43,7 +39,8 @@ class Look:
 
 def moved(line: Line, x: float, y: float) -> Line:
     """Return ``line`` shifted by ``x`` and ``y`` px."""
-    return line + np.array([x, y])
+    shifted: Line = line + np.array([x, y])
+    return shifted
 
 
 def draw_lights(art: Drawing, look: Look) -> None:
@@ -69,10 +66,7 @@ def _bent(line: Line, middle: float, half: float, bend: float) -> Line:
 def _draw_eye(art: Drawing, side: int, look: Look) -> None:
     shut = look.blink**0.9
     rx, ry = (a + (b - a) * shut for a, b in zip(EYE_HALF, SHUT_HALF, strict=True))
-    x = MIDDLE + side * EYE_X + GAZE_PX * look.gaze
-    # an eye that turns away is seen narrower, and the far one more so
-    rx *= 1 - 0.05 * abs(look.gaze) - 0.05 * max(0.0, side * look.gaze)
-    y = EYE_Y + 5 * shut
+    x, y = MIDDLE + side * EYE_X, EYE_Y + 5 * shut
     shape = _bent(moved(_pill(rx, ry, ry, 0.08), x, y), x, rx, -4.5 * shut**3)
     _glow(art, shape)
     top, bottom = y - ry, y + ry
@@ -80,7 +74,7 @@ def _draw_eye(art: Drawing, side: int, look: Look) -> None:
     with art.inside(shape):
         art.fill(ellipse(x, y + 0.95 * ry, 0.95 * rx, 0.5 * ry), paint=GLOW, opacity=0.55 * (1 - shut), blur=4)
         spark = (1 - shut) ** 0.5
-        at = x - 0.32 * rx + 2.5 * look.gaze, y - 0.42 * ry
+        at = x - 0.32 * rx, y - 0.42 * ry
         art.fill(ellipse(*at, 5.2, 6.4 * spark + 0.1, 18), paint="#ffffff", opacity=0.95 * spark, blur=0.5)
 
 

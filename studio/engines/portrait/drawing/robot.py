@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from studio.engines.portrait.character import BLINKS, GAZES, JAWS, ROUNDS
+from studio.engines.portrait.character import BLINKS, JAWS, ROUNDS
 from studio.engines.portrait.drawing.curves import MIDDLE, Line, ellipse, mirrored, ribbon, rounded, smooth, tapered
 from studio.engines.portrait.drawing.display import GLASS, GLASS_DARK, LIGHT, Look, draw_lights, draw_reflections, moved
 from studio.engines.portrait.drawing.files import Artwork, Atlas
@@ -31,9 +31,9 @@ FEATHER = 6
 def artwork() -> Artwork:
     """Draw the picture and every tile."""
     stage = Stage()
-    glances = [[Look(blink=b, gaze=g) for g in np.linspace(-1, 1, GAZES)] for b in np.linspace(0, 1, BLINKS)]
-    words = [[Look(opening=j, rounding=r) for r in np.linspace(-1, 1, ROUNDS)] for j in np.linspace(0, 1, JAWS)]
-    left, right = (stage.atlas(glances, box) for box in EYE_BOXES)
+    blinks = [[Look(blink=b)] for b in np.linspace(0, 1, BLINKS)]
+    words = [[Look(opening=j, rounding=r) for r in np.linspace(-1, 1, ROUNDS[0])] for j in np.linspace(0, 1, JAWS)]
+    left, right = (stage.atlas(blinks, box) for box in EYE_BOXES)
     mouth = stage.atlas(words, MOUTH_BOX)
     return Artwork(stage.picture(), stage.mask, (left, right), mouth)
 
