@@ -185,6 +185,8 @@ class Heard:
     awake: bool
     filler: bool = False
     """Made up because the source went quiet; no part of its sound."""
+    arrived: float = 0.0
+    """Second in which its first sample came in; 0: unknown."""
 
 
 class Listener:
@@ -198,6 +200,7 @@ class Listener:
         self._chunker = Chunker()
         self._gate = SpeechGate(hangover)
         self._hush = self._pause = 0
+        self._arrived = 0.0
 
     @property
     def hangover(self) -> int:
@@ -208,15 +211,21 @@ class Listener:
     def hangover(self, beats: int) -> None:
         self._gate.hangover = beats
 
-    def hear(self, pcm: Pcm) -> list[Heard]:
-        """Add (n,) samples; return the beats that became complete."""
-        return [self._judge(beat) for beat in self._chunker.push(pcm)]
+    def hear(self, pcm: Pcm, arrived: float = 0.0) -> list[Heard]:
+        """Add (n,) samples that came in at second ``arrived``; return the beats that became complete."""
+        since = self._arrived if self._chunker.pending else arrived
+        heard = []
+        for beat in self._chunker.push(pcm):
+            heard.append(self._judge(beat, since))
+            since = arrived
+        self._arrived = since
+        return heard
 
     def rest(self) -> list[Heard]:
         """Return one beat of made-up silence, after the unfinished beat if there is one."""
         gate = self._gate.miss()
         quiet = Heard(SILENCE, False, gate.awake, filler=True)
-        return [*(self._judge(beat) for beat in self._chunker.pad()), quiet]
+        return [*(self._judge(beat, self._arrived) for beat in self._chunker.pad()), quiet]
 
     def clear(self, hush: bool) -> None:
         """Forget what waits and that somebody spoke.
@@ -228,10 +237,10 @@ class Listener:
         self._gate.close()
         self._hush, self._pause = (HUSH_BEATS if hush else 0), 0
 
-    def _judge(self, pcm: Pcm) -> Heard:
+    def _judge(self, pcm: Pcm, arrived: float) -> Heard:
         gate = self._gate.hear(pcm)
         if not self._hush:
-            return Heard(pcm, gate.speech, gate.awake)
+            return Heard(pcm, gate.speech, gate.awake, arrived=arrived)
         self._pause = 0 if gate.active else self._pause + 1
         self._hush = 0 if self._pause >= PAUSE_BEATS else self._hush - 1
         if not self._hush:

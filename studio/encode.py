@@ -1,29 +1,34 @@
-"""Beat -> one video frame and two 20 ms audio frames with their pts; aiortc's encoders with settings of ours.
+"""Beat -> the RTP payloads of one picture and of two 20 ms sounds; aiortc's encoders with settings of ours.
 
-The encoders keep aiortc's interface (`encode`, `pack`, `target_bitrate`): keyframe requests and bitrate hints work as they
-do there. What is changed, each by measurement (`tests/bench/RESULTS.md`): VP8 speed and noise settings, x264's
-preset, bitrate floor and ceiling, and Opus fed with 16 kHz as it is. Encoding runs in `encode_pool`.
+The encoders keep aiortc's interface (`encode`, `target_bitrate`). What is changed, each by measurement
+(`tests/bench/RESULTS.md`): VP8 speed and noise settings, x264's preset, bitrate floor and ceiling, and Opus fed with
+16 kHz as it is. `BeatCoder` encodes a whole beat in one go, in `encode_pool`: one hop to another thread instead of
+three; `Relay` is what aiortc's sender takes for its encoder, so that bitrate hints still arrive.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 import numpy as np
+from aiortc.codecs import get_encoder
 from aiortc.codecs.base import Encoder
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.opus import OpusEncoder
 from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av.frame import Frame
 from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
-from studio.beat import FPS, SAMPLE_RATE, SAMPLES_PER_BEAT
+from studio.beat import FPS, SAMPLE_RATE, SAMPLES_PER_BEAT, Beat
 from studio.spec import MediaSpec
+from studio.stats import Stats
 
 VIDEO_TIME_BASE = Fraction(1, 90_000)
 VIDEO_TICKS = 90_000 // FPS
@@ -129,7 +134,7 @@ def _vp8_options(bps: int) -> dict[str, str]:
         "lag-in-frames": "0",
         "minrate": str(bps),
         "noise-sensitivity": "0",
-        "static-thresh": "1000",  # leaves the still background alone: a third less time, and the face looks better for it
+        "static-thresh": "1000",  # leaves the still background alone: a third less time, and a better face
         "undershoot-pct": "100",
         "overshoot-pct": "15",
         "g": "3000",
@@ -199,3 +204,89 @@ ENCODERS: Mapping[str, Callable[[MediaSpec], Encoder]] = {
     "audio/opus": lambda media: StudioOpusEncoder(),
 }
 """MIME type in lower case -> our encoder; aiortc's own serve the others (G.722, PCMU, PCMA)."""
+VIDEO_ENCODERS = (StudioVp8Encoder, StudioH264Encoder)
+
+
+def make_encoder(codec: RTCRtpCodecParameters, media: MediaSpec) -> Encoder:
+    """Return the encoder of a negotiated codec."""
+    make = ENCODERS.get(codec.mimeType.lower())
+    return make(media) if make else get_encoder(codec)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What a track sends at one moment."""
+
+    payloads: list[bytes]
+    timestamp: int
+    """In units of the codec's RTP clock."""
+
+
+class Relay(Encoder):
+    """Stands where aiortc's sender expects its encoder, and hands on what was encoded already.
+
+    Args:
+        encoder: Gets the receiver's bitrate hints, if it is one for video.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    @property
+    def target_bitrate(self) -> int:
+        """Bits per second; 0 for sound, which takes no hint."""
+        return self._encoder.target_bitrate if isinstance(self._encoder, VIDEO_ENCODERS) else 0
+
+    @target_bitrate.setter
+    def target_bitrate(self, bps: int) -> None:
+        if isinstance(self._encoder, VIDEO_ENCODERS):
+            self._encoder.target_bitrate = bps
+
+    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        """Never asked: tracks give no frames."""
+        raise NotImplementedError
+
+    def pack(self, packet: object) -> tuple[list[bytes], int]:
+        """Return payloads and timestamp of an `Encoded`."""
+        assert isinstance(packet, Encoded)
+        return packet.payloads, packet.timestamp
+
+
+class BeatCoder:
+    """One visit's encoders; used by one thread at a time. Without an encoder of a kind, nothing of it is encoded.
+
+    Args:
+        stats: Gets the CPU time of ``convert``, ``encode_video`` and ``encode_audio``.
+    """
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+        self._encoders: dict[str, Encoder] = {}
+        self._wants_keyframe = False
+
+    def use(self, kind: str, encoder: Encoder) -> None:
+        """Encode ``audio`` or ``video`` with ``encoder``."""
+        self._encoders[kind] = encoder
+
+    def request_keyframe(self) -> None:
+        """Make the next picture a keyframe; called by any thread."""
+        self._wants_keyframe = True
+
+    def encode_picture(self, slot: int, beat: Beat) -> Encoded | None:
+        """Encode the picture of a slot."""
+        if (encoder := self._encoders.get("video")) is None:
+            return None
+        with self._stats.stage("convert"):
+            frame = video_frame(beat.picture, slot)
+        with self._stats.stage("encode_video"):
+            wants_keyframe, self._wants_keyframe = self._wants_keyframe, False
+            return Encoded(*encoder.encode(frame, wants_keyframe))
+
+    def encode_sound(self, slot: int, beat: Beat) -> Sequence[Encoded]:
+        """Encode the sound of a slot: for each 20 ms what leaves then, nothing while the encoder holds it back."""
+        if (encoder := self._encoders.get("audio")) is None:
+            return ()
+        with self._stats.stage("convert"):
+            frames = audio_frames(beat.pcm, slot)
+        with self._stats.stage("encode_audio"):
+            return [Encoded(*encoder.encode(frame)) for frame in frames]

@@ -31,6 +31,15 @@ class Slot:
     """Place in the idle loop, not yet modulo its length."""
     lateness: float
     """Seconds after its time."""
+    arrived: float = 0.0
+    """Second in which the beat's sound came in; 0: unknown."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ready:
+    beat: Beat
+    position: int
+    arrived: float
 
 
 class Pacer:
@@ -44,7 +53,7 @@ class Pacer:
     def __init__(self, start: float, position: int = 0) -> None:
         self._start = start
         self._index = 0
-        self._ready: deque[tuple[int, Beat]] = deque()
+        self._ready: deque[_Ready] = deque()
         self._debt = 0
         self.position = position
         """Of the next slot."""
@@ -73,7 +82,7 @@ class Pacer:
     @property
     def beats(self) -> Iterator[Beat]:
         """The beats that wait, in order."""
-        return (beat for _, beat in self._ready)
+        return (ready.beat for ready in self._ready)
 
     @property
     def debt(self) -> int:
@@ -84,13 +93,17 @@ class Pacer:
         """Return when ``position`` will be seen if nothing is late."""
         return self.next_time + (position - self.position) * BEAT_SECONDS
 
-    def put(self, beat: Beat, position: int) -> None:
-        """Add a beat behind those that wait."""
-        self._ready.append((position, beat))
+    def put(self, beat: Beat, position: int, arrived: float = 0.0) -> None:
+        """Add a beat behind those that wait; ``arrived`` is handed on in its slot."""
+        self._ready.append(_Ready(beat, position, arrived))
 
     def owe(self) -> None:
         """Count one slot of lateness that the caller knows of."""
         self._debt = min(self._debt + 1, MAX_DEBT)
+
+    def owe_at_least(self, slots: int) -> None:
+        """The caller knows that the sound is ``slots`` behind."""
+        self._debt = max(self._debt, min(slots, MAX_DEBT))
 
     def settle(self) -> None:
         """Forget the debt: the visitor is silent, so nothing is late any more."""
@@ -98,7 +111,7 @@ class Pacer:
 
     def clear(self) -> list[Beat]:
         """Drop and return every beat that waits."""
-        beats = [beat for _, beat in self._ready]
+        beats = list(self.beats)
         self._ready.clear()
         return beats
 
@@ -116,10 +129,13 @@ class Pacer:
         if behind > BURST:
             self._jump(behind)
             lateness -= behind * BEAT_SECONDS
-        beat, position = self._choose(owed)
-        slot = Slot(self._index, beat, position, lateness)
+        ready = self._choose(owed)
+        if ready is not None:
+            slot = Slot(self._index, ready.beat, ready.position, lateness, ready.arrived)
+        else:
+            slot = Slot(self._index, None, self.position, lateness)
         self._index += 1
-        self.position = position + 1
+        self.position = slot.position + 1
         return slot
 
     def _jump(self, slots: int) -> None:
@@ -130,15 +146,14 @@ class Pacer:
         else:
             self.position += slots
 
-    def _choose(self, owed: bool) -> tuple[Beat | None, int]:
-        while self._debt and len(self._ready) > 1 and not self._ready[0][1].speech:
+    def _choose(self, owed: bool) -> _Ready | None:
+        while self._debt and len(self._ready) > 1 and not self._ready[0].beat.speech:
             self._ready.popleft()
             self._debt -= 1
             self.skipped += 1
-        if self._ready and self._ready[0][0] <= self.position:
-            position, beat = self._ready.popleft()
-            return beat, position
+        if self._ready and self._ready[0].position <= self.position:
+            return self._ready.popleft()
         if not self._ready and owed:
             self.late += 1
             self.owe()
-        return None, self.position
+        return None

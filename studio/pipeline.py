@@ -1,7 +1,8 @@
 """One visit's way from sound to beats: chunk n in, beat n out, always in order, an idle picture where nobody speaks.
 
 `feed` hears, the timeline keeps a window of beats in the engine, `next` returns what leaves: paced, at its slot;
-unpaced (for files), as fast as the engine, every beat of the sound. Everything runs on the event loop; knows nothing of peers.
+unpaced (for files), as fast as the engine, every beat of the sound. All of it runs on the event loop; knows nothing of
+peers.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ HOLD = 2
 """Slots after an interruption that repeat the last picture until the closing mouth is drawn."""
 LIVE_BEATS = 25
 """One second: what a live source may have waiting; older sound is dropped."""
+LIVE_SLACK = 2
+"""Beats that a live source normally has underway besides the engine's look-ahead; with more it is behind."""
 
 
 class LoadedAvatar(Protocol):
@@ -96,6 +99,8 @@ class Pipeline:
         """Index of the slot that `next` returned last; pts follow from it."""
         self.lateness = 0.0
         """Seconds by which that slot left late."""
+        self.arrived = 0.0
+        """Second in which that slot's sound came in, on ``clock``; 0: unknown, or none."""
         self.dropped = 0
         """Beats of a live source that waited too long."""
         self._seat = self._take(loaded, options)
@@ -120,12 +125,13 @@ class Pipeline:
         """`end` was called and every beat of the sound has left."""
         return self._is_complete and not self._timeline.sound
 
-    def feed(self, pcm: NDArray[np.int16], live: bool = False) -> int:
+    def feed(self, pcm: NDArray[np.int16], live: bool = False, arrived: float = 0.0) -> int:
         """Add sound.
 
         Args:
             pcm: (n,) mono 16 kHz, any n.
             live: It comes as it is spoken: more than a second of backlog is worthless, and the oldest is dropped.
+            arrived: Second in which it came in; 0: unknown.
 
         Returns:
             Samples accepted; fewer than n when ``queue_seconds`` already wait: offer the rest later.
@@ -133,10 +139,11 @@ class Pipeline:
         self._is_live, self._is_complete = live, False
         self._timeline.drop_fillers()
         room = max(0, self._queue_beats - self._timeline.waiting) * SAMPLES_PER_BEAT
-        for heard in self._listener.hear(pcm[:room]):
+        for heard in self._listener.hear(pcm[:room], arrived):
             self._timeline.add(heard)
         if live:
             self.dropped += self._timeline.drop_oldest(keep=LIVE_BEATS)
+            self._pacer.owe_at_least(self.depth - self._loaded.engine.lookahead - LIVE_SLACK)
         self._timeline.pump()
         self._news.set()
         return min(len(pcm), room)
@@ -220,7 +227,7 @@ class Pipeline:
         self._news.set()
 
     def _leave(self, slot: Slot, was_owed: bool) -> Beat:
-        self.slot, self.lateness = slot.index, slot.lateness
+        self.slot, self.lateness, self.arrived = slot.index, slot.lateness, slot.arrived
         if slot.beat is not None:
             beat, self._hold = slot.beat, 0
             self._spoken += beat.speech

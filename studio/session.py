@@ -75,7 +75,7 @@ class Session:
         self._beats = 0
         self._closed = asyncio.Event()
         self._pipeline = Pipeline(loaded, options, queue_seconds=spec.limits.queue_seconds)
-        self._peer = Peer(spec.ice, spec.media, spec.server.host, self._hear)
+        self._peer = Peer(spec.ice, spec.media, spec.server.host, self._hear, stats)
 
     @property
     def connection(self) -> Connection:
@@ -121,7 +121,7 @@ class Session:
         reason: StudioError | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                works = [tasks.create_task(self._play()), tasks.create_task(self._report())]
+                works = [tasks.create_task(work) for work in (self._play(), self._peer.encode(), self._report())]
                 await self._attend()
                 for work in works:
                     work.cancel()
@@ -170,8 +170,9 @@ class Session:
         await self._peer.until("connected", "failed", "closed")
         while True:
             beat = await self._pipeline.next()
-            self._peer.send(self._pipeline.slot, beat)
+            self._peer.send(self._pipeline.slot, beat, self._pipeline.arrived)
             self._beats += 1
+            self._stats.count("studio_beats_total", kind="speech" if beat.speech else "idle")
             self._lateness.append(self._pipeline.lateness * 1000)
             self._stats.observe("studio_beat_lateness_ms", self._lateness[-1])
             if beat.speech is not self._is_speaking:
@@ -183,6 +184,7 @@ class Session:
         while True:
             await asyncio.sleep(REPORT_SECONDS)
             now = time.monotonic()
+            self._stats.gauge("studio_loop_cpu_ms", time.thread_time() * 1000)
             if self._connection is Connection.LIVE:
                 self._send(self._stats_message(now - before))
             before, self._beats, self._lateness = now, 0, []
@@ -196,8 +198,8 @@ class Session:
             dropped=self._pipeline.dropped + self._pipeline.late + self._peer.dropped,
         )
 
-    def _hear(self, pcm: NDArray[np.int16]) -> None:
-        self._pipeline.feed(pcm, live=True)
+    def _hear(self, pcm: NDArray[np.int16], arrived: float) -> None:
+        self._pipeline.feed(pcm, live=True, arrived=arrived)
 
     def _move(self, to: Connection) -> None:
         assert to in LEGAL[self._connection], f"{self._connection} -> {to}"

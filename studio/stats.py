@@ -1,19 +1,36 @@
 """Counters, gauges and latency histograms by name, and their Prometheus text.
 
 Thread-safe; knows nothing of who counts what. Names follow Prometheus: `studio_<what>_<unit>`; labels are keywords.
+`HELP` lists what the media core counts. Each histogram `x_ms` comes with a gauge `x_recent_ms{quantile=...}`:
+median, 95th and 99th percentile of its newest `WINDOW` observations.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Mapping
 
 LATENCY_BUCKETS_MS = (1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 32.0, 40.0, 60.0, 80.0, 120.0, 200.0, 400.0, 1000.0)
 """Upper bounds of the histograms, in milliseconds."""
-WINDOW = 512
-"""Newest observations of a histogram that `percentile` looks at."""
+WINDOW = 2048
+"""Newest observations of a histogram that percentiles look at."""
+QUANTILES = (0.5, 0.95, 0.99)
+HELP: Mapping[str, str] = {
+    "studio_beat_lateness_ms": "How much later than its time a beat left the pacer.",
+    "studio_sound_to_beat_ms": "From the arrival of a beat's first sound packet to the sending of that beat.",
+    "studio_engine_step_ms": "Wall time of one engine step, by engine.",
+    "studio_beats_total": "Beats that were sent, by kind: speech or idle.",
+    "studio_cpu_ms_total": "CPU time by stage: hear, step, convert, encode_video, encode_audio, send.",
+    "studio_loop_cpu_ms": "CPU time of the event loop's thread since it began, hear and send included.",
+    "studio_late_beats_total": "Slots that left idle although a beat was owed, and slots that never left.",
+    "studio_dropped_total": "Pictures and sounds given up, by what: picture, beat, stale_sound, backlog.",
+    "studio_refused_total": "Visitors for whom there was no seat.",
+    "studio_engine_faults_total": "Steps that failed, by engine.",
+}
+"""Name -> the help line that Prometheus shows."""
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -44,13 +61,29 @@ class Histogram:
         self.recent.append(ms)
 
 
+class Stage:
+    """A block whose CPU time is counted; about 2 µs."""
+
+    __slots__ = ("_began", "_name", "_stats")
+
+    def __init__(self, stats: Stats, name: str) -> None:
+        self._stats, self._name = stats, name
+
+    def __enter__(self) -> None:
+        self._began = time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        self._stats.spend(self._name, (time.thread_time() - self._began) * 1000)
+
+
 class Stats:
     """One registry per process, handed to whoever counts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._help: dict[str, str] = {}
+        self._help: dict[str, str] = dict(HELP)
         self._values: dict[str, dict[Labels, float]] = {}
+        self._spent: dict[str, float] = {}
         self._gauges: set[str] = set()
         self._histograms: dict[str, dict[Labels, Histogram]] = {}
 
@@ -77,6 +110,15 @@ class Stats:
         with self._lock:
             self._histograms.setdefault(name, {}).setdefault(_labels(labels), Histogram()).observe(ms)
 
+    def spend(self, stage: str, ms: float) -> None:
+        """Add CPU time to a stage of ``studio_cpu_ms_total``."""
+        with self._lock:
+            self._spent[stage] = self._spent.get(stage, 0.0) + ms
+
+    def stage(self, stage: str) -> Stage:
+        """Return a context that adds the CPU time its thread spends in it; it must not wait for the event loop."""
+        return Stage(self, stage)
+
     def value(self, name: str, **labels: str) -> float:
         """Return a counter or gauge, 0 if never touched."""
         with self._lock:
@@ -93,6 +135,8 @@ class Stats:
         """Return the exposition text, version 0.0.4."""
         with self._lock:
             lines: list[str] = []
+            if self._spent:
+                self._values["studio_cpu_ms_total"] = {(("stage", name),): ms for name, ms in self._spent.items()}
             for name, family in sorted(self._values.items()):
                 lines += self._head(name, "gauge" if name in self._gauges else "counter")
                 lines += [f"{name}{_braces(key)} {value:g}" for key, value in sorted(family.items())]
@@ -100,6 +144,7 @@ class Stats:
                 lines += self._head(name, "histogram")
                 for key, histogram in sorted(histograms.items()):
                     lines += _histogram_lines(name, key, histogram)
+                lines += _recent_lines(name.removesuffix("_ms") + "_recent_ms", histograms)
         return "\n".join(lines) + "\n"
 
     def _head(self, name: str, kind: str) -> list[str]:
@@ -126,3 +171,12 @@ def _histogram_lines(name: str, key: Labels, histogram: Histogram) -> list[str]:
         le = "+Inf" if bound is None else f"{bound:g}"
         lines.append(f"{name}_bucket{_braces((*key, ('le', le)))} {running}")
     return [*lines, f"{name}_sum{_braces(key)} {histogram.total_ms:g}", f"{name}_count{_braces(key)} {running}"]
+
+
+def _recent_lines(name: str, histograms: Mapping[Labels, Histogram]) -> list[str]:
+    lines = [f"# TYPE {name} gauge"]
+    for key, histogram in sorted(histograms.items()):
+        for quantile in QUANTILES:
+            labels = _braces((*key, ("quantile", f"{quantile:g}")))
+            lines.append(f"{name}{labels} {percentile(histogram.recent, quantile):g}")
+    return lines

@@ -95,7 +95,7 @@ class Timeline:
         """Beats of speech that have not left."""
         made = [*self.ready, *(self._pacer.beats if self._pacer else ())]
         heard = [*self._waiting, *(place.heard for place in self._places)]
-        return sum([one.speech for one in made]) + sum([one.speech for one in heard])
+        return len([one for one in (*made, *heard) if one.speech])
 
     @property
     def sound(self) -> int:
@@ -105,8 +105,9 @@ class Timeline:
 
     @property
     def is_starving(self) -> bool:
-        """The engine could be asked, but there is no sound, and the beat to come needs more of it."""
-        return not self.is_resting and not self._waiting and not (self._pacer and self._pacer.depth)
+        """The engine has all the sound there is, and needs more of it for the beat to come."""
+        has_none = not self._waiting and not (self._pacer and self._pacer.depth)
+        return has_none and not self.is_resting and len(self._places) <= self._lookahead
 
     def is_owed(self) -> bool:
         """A beat was promised for the pacer's position."""
@@ -131,10 +132,10 @@ class Timeline:
 
     def drop_oldest(self, keep: int) -> int:
         """Forget all but ``keep`` beats of waiting sound; return how many were forgotten."""
-        count: int = max(0, len(self._waiting) - keep)
-        for _ in range(count):
+        too_many = range(len(self._waiting) - keep)
+        for _ in too_many:
             self._awake_waiting -= self._waiting.popleft().awake
-        return count
+        return len(too_many)
 
     def clear(self) -> None:
         """Forget everything that has not left; beats still being made will be ignored."""
@@ -245,7 +246,7 @@ class Timeline:
         while self._places and (beat := self._places[0].beat) is not None:
             place = self._places.popleft()
             if self._pacer:
-                self._pacer.put(beat, place.position)
+                self._pacer.put(beat, place.position, place.heard.arrived)
             elif not place.heard.filler:
                 self.ready.append(beat)
         if self._pacer and self.is_resting and not self.underway:

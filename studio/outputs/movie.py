@@ -153,6 +153,7 @@ class _Film:
         self._video.codec_context.time_base = Fraction(1, FPS)
         self._audio = self._container.add_stream("aac", rate=AUDIO_RATE, layout="mono")
         self._audio.bit_rate = AUDIO_BITRATE_BPS
+        self._audio.options = {"aac_coder": "fast"}  # a third of the time
         self._beats = 0
 
     @property

@@ -1,0 +1,103 @@
+"""Everything that reaches behind aiortc's public face, which has no setting for it. Nothing global is changed.
+
+Read in aiortc 1.16 and aioice 0.13; `pyproject.toml` pins aiortc from above, and `tests/integration/test_peer.py`
+notices when a name has moved. Five operations: gather on our addresses, send what was encoded already, take packets
+before aiortc's jitter buffer, end decoder threads, close the sockets of a connection that hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+
+import av
+from aioice import Candidate as IceCandidate
+from aiortc import RTCPeerConnection, RTCRtpTransceiver
+from aiortc.codecs import get_decoder
+from aiortc.jitterbuffer import JitterFrame
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtp import RtpPacket
+
+from studio.encode import Relay
+from studio.microphone import Decode, opus_decoder
+
+
+def use_addresses(transceiver: RTCRtpTransceiver, ours: Sequence[str], limit: float) -> None:
+    """Gather on ``ours`` if any are given, and wait ``limit`` seconds for STUN and TURN instead of 5."""
+    connection = transceiver.receiver.transport.transport.iceGatherer._connection
+    gather = type(connection).get_component_candidates
+
+    async def gather_ours(component: int, addresses: list[str], timeout: float = limit) -> list[IceCandidate]:
+        return await gather(connection, component, list(ours) or addresses, timeout=limit)  # type: ignore[arg-type]
+
+    connection.get_component_candidates = gather_ours  # type: ignore[method-assign]
+
+
+def codec_of(transceiver: RTCRtpTransceiver) -> RTCRtpCodecParameters | None:
+    """Return the codec that the transceiver sends, None where nothing was negotiated."""
+    return transceiver._codecs[0] if transceiver._codecs else None
+
+
+def use_relay(transceiver: RTCRtpTransceiver, relay: Relay, on_keyframe_request: Callable[[], None]) -> None:
+    """Give the sender our relay before it makes an encoder on the first frame (`RTCRtpSender._next_encoded_frame`)."""
+    setattr(transceiver.sender, "_RTCRtpSender__encoder", relay)  # noqa: B010 - a private name
+    transceiver.sender._send_keyframe = on_keyframe_request  # type: ignore[method-assign]
+
+
+class Ear:
+    """Stands where aiortc's receiver expects jitter buffer and decoder queue; hands packets straight on."""
+
+    def __init__(self, on_packet: Callable[[RtpPacket], None]) -> None:
+        self._on_packet = on_packet
+
+    def add(self, packet: RtpPacket) -> tuple[bool, None]:
+        """Take a packet; ask for no picture, give nothing to the decoder."""
+        if packet.payload:
+            self._on_packet(packet)
+        return False, None
+
+    def put(self, item: object) -> None:
+        """Ignore aiortc's order to end the decoder."""
+
+    def get(self) -> None:
+        """Return the order to end, so that the decoder's thread is gone as soon as it has begun."""
+
+
+def use_ear(transceiver: RTCRtpTransceiver, ear: Ear) -> None:
+    """Give the receiver our ear before it begins (`RTCRtpReceiver.receive`, `_handle_rtp_packet`)."""
+    for name in ("jitter_buffer", "decoder_queue"):
+        assert hasattr(transceiver.receiver, f"_RTCRtpReceiver__{name}")
+        setattr(transceiver.receiver, f"_RTCRtpReceiver__{name}", ear)
+
+
+def sound_decoder(transceiver: RTCRtpTransceiver, payload_type: int) -> Decode | None:
+    """Return a decoder for a negotiated payload type; what cannot be decoded comes out as nothing."""
+    codec = next((codec for codec in transceiver._codecs if codec.payloadType == payload_type), None)
+    if codec is None:
+        return None
+    if codec.mimeType.lower() == "audio/opus":
+        return opus_decoder()
+    decoder = get_decoder(codec)
+
+    def decode(data: bytes, pts: int) -> list[av.AudioFrame]:
+        try:
+            return [frame for frame in decoder.decode(JitterFrame(data, pts)) if isinstance(frame, av.AudioFrame)]
+        except av.FFmpegError:
+            return []
+
+    return decode
+
+
+def stop_decoders(pc: RTCPeerConnection) -> None:
+    """End the decoder threads, which are no daemons and would keep the process alive; idempotent."""
+    for receiver in pc.getReceivers():
+        receiver._handle_disconnect()
+
+
+async def abandon(pc: RTCPeerConnection) -> None:
+    """Close the sockets of a connection that would not close."""
+    for transceiver in pc.getTransceivers():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await transceiver.receiver.transport.transport.stop()
