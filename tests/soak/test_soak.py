@@ -8,23 +8,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.measure import configuration, shipped
 from tests.server import Server, studio
-from tests.bench.sessions import configuration
 from tests.visitor import Visitor, make_speech, opus_packets
 
 VISITORS = 200
 TOGETHER = 4
 STAY_SECONDS = 0.6
+GROWTH_MB = 20
+AVATARS = [entry["id"] for entry in shipped()]
 
 
 async def visit(server: Server, packets: list[bytes], n: int) -> None:
     """Come, speak, sometimes switch or interrupt, and leave in one of the ways people leave."""
-    visitor = Visitor(server.ws, ("robot", "mira")[n % 2], packets if n % 3 else None, start=n)
+    visitor = Visitor(server.ws, AVATARS[n % len(AVATARS)], packets if n % 3 else None, start=n)
     try:
         await visitor.connect()
         await asyncio.sleep(STAY_SECONDS)
         if n % 5 == 0:
-            await visitor.ws.send_json({"type": "select_avatar", "avatar_id": "mira"})
+            await visitor.ws.send_json({"type": "select_avatar", "avatar_id": AVATARS[(n + 1) % len(AVATARS)]})
         if n % 7 == 0:
             await visitor.ws.send_json({"type": "interrupt"})
         if n % 4 == 0:
@@ -48,7 +50,7 @@ async def settle(server: Server) -> dict[str, float]:
 @pytest.mark.usefixtures("counting_peers")
 async def test_soak_of_200_visitors_leaves_nothing(tmp_path: Path) -> None:
     packets = opus_packets(make_speech(tmp_path / "speech.wav"))
-    async with studio(tmp_path, configuration(("mira", "robot"))) as server:
+    async with studio(tmp_path, configuration()) as server:
         for n in range(0, 40, TOGETHER):
             await asyncio.gather(*(visit(server, packets, n + k) for k in range(TOGETHER)))
         before = await settle(server)
@@ -61,6 +63,6 @@ async def test_soak_of_200_visitors_leaves_nothing(tmp_path: Path) -> None:
         assert after["studio_tasks"] <= before["studio_tasks"]
         assert server.process.num_threads() <= threads
         assert server.process.num_fds() <= descriptors
-        assert server.memory_mb() - memory < 20
+        assert server.memory_mb() - memory < GROWTH_MB
     log = (tmp_path / "server.log").read_text()
     assert "Traceback" not in log, log[-3000:]

@@ -1,0 +1,107 @@
+"""What the benches share: the configuration they start, what a server has spent between two looks, and the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.server import ROOT, Server
+
+AVATARS = ("mira", "omar", "robot", "astronaut")
+LABEL = re.compile(r'(\w+)="([^"]*)"')
+
+
+def shipped() -> list[dict[str, str]]:
+    """Return configuration entries of the shipped avatars that are in this checkout."""
+    folder = ROOT / "static" / "avatars"
+    sources = [(avatar, folder / avatar) for avatar in AVATARS]
+    sources = [(avatar, path if path.is_dir() else path.with_suffix(".png")) for avatar, path in sources]
+    return [{"id": avatar, "source": str(path)} for avatar, path in sources if path.exists()]
+
+
+def configuration(cache: Path = ROOT / ".studio") -> dict[str, Any]:
+    """Return a configuration with the shipped avatars and no seat limit worth the name."""
+    return {"cache": str(cache), "limits": {"sessions": 64}, "avatars": shipped()}
+
+
+def machine() -> dict[str, object]:
+    """Return what a figure needs to be read later: processor, cores, Python, time, load."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def labelled(metrics: Mapping[str, float], name: str, label: str) -> dict[str, float]:
+    """Return the values of a metric by one of its labels."""
+    found = {}
+    for key, value in metrics.items():
+        family, _, labels = key.partition("{")
+        if family == name:
+            found[dict(LABEL.findall(labels)).get(label, "")] = value
+    return found
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a server and its core had spent at one moment."""
+
+    at: float
+    server_s: float
+    """CPU seconds of the server."""
+    core_s: float
+    """CPU seconds of everybody on the server's core."""
+    metrics: Mapping[str, float]
+
+    @classmethod
+    async def at_server(cls, server: Server, core: int | None) -> Look:
+        """Look now."""
+        times = psutil.cpu_times(percpu=True)[core] if core is not None else psutil.cpu_times()
+        busy = times.user + times.nice + times.system + times.irq + times.softirq
+        return cls(time.monotonic(), server.cpu_seconds(), busy, await server.metrics())
+
+    def since(self, before: Look) -> dict[str, Any]:
+        """Return what was spent between two looks; CPU in milliseconds per beat."""
+        seconds = self.at - before.at
+        beats = labelled(self.metrics, "studio_beats_total", "kind")
+        sent = {kind: count - labelled(before.metrics, "studio_beats_total", "kind").get(kind, 0)
+                for kind, count in beats.items()}  # fmt: skip
+        total, spent = sum(sent.values()), self.server_s - before.server_s
+        lateness = labelled(self.metrics, "studio_beat_lateness_recent_ms", "quantile")
+        return {
+            "cpu": round(spent / seconds, 3),
+            "neighbours": round(max(0.0, self.core_s - before.core_s - spent) / seconds, 3),
+            "speaking": round(sent.get("speech", 0) / total, 2) if total else 0.0,
+            "cpu_ms_per_beat": round(1000 * spent / total, 2) if total else None,
+            "stages_ms": self._stages(before, total, 1000 * spent) if total else {},
+            "lateness_ms": {f"p{float(q) * 100:g}": round(ms, 2) for q, ms in sorted(lateness.items())},
+        }
+
+    def _stages(self, before: Look, beats: float, spent_ms: float) -> dict[str, float]:
+        """Return CPU milliseconds per beat by stage; what no stage claims is the event loop's or the threads'."""
+        name = "studio_cpu_ms_total"
+        earlier = labelled(before.metrics, name, "stage")
+        stages = {stage: ms - earlier.get(stage, 0) for stage, ms in labelled(self.metrics, name, "stage").items()}
+        loop = self.metrics.get("studio_loop_cpu_ms", 0) - before.metrics.get("studio_loop_cpu_ms", 0)
+        on_loop = sum(stages.get(stage, 0) for stage in ("hear", "send"))
+        in_threads = sum(stages.values()) - on_loop
+        stages |= {"rest_of_loop": loop - on_loop, "rest_of_threads": spent_ms - loop - in_threads}
+        return {stage: round(ms / beats, 3) for stage, ms in stages.items()}
