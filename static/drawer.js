@@ -8,14 +8,12 @@ const HEIGHT = 28;
 
 /** The rows of the drawer. */
 export class Drawer {
-  #box;
   #note;
-  /** @type {Map<string, {value: Element, line: Element, digits: number}>} */
+  /** @type {Map<string, {value: Element, line: Element, area: Element, digits: number}>} */
   #rows = new Map();
 
   /** @param {HTMLElement} box that the rows go into @param {HTMLElement} note under them @param {Record<"group" | "metric", HTMLTemplateElement>} templates */
   constructor(box, note, templates) {
-    this.#box = box;
     this.#note = note;
     box.replaceChildren(...Object.entries(METRICS).map(([title, metrics]) => {
       const group = /** @type {any} */ (templates.group.content.cloneNode(true));
@@ -27,10 +25,13 @@ export class Drawer {
 
   /** @param {import("./stats.js").History} history @param {string} note codec, size and path in words */
   show(history, note) {
-    for (const [name, {value, line, digits}] of this.#rows) {
+    for (const [name, {value, line, area, digits}] of this.#rows) {
       const values = history.of(name);
       value.textContent = values.length ? values[values.length - 1].toFixed(digits) : "–";
-      line.setAttribute("points", sparkline(values, WIDTH, HEIGHT));
+      const points = sparkline(values, WIDTH, HEIGHT);
+      line.setAttribute("points", points);
+      // From the curve's start down to the floor and along it: what lies between is tinted.
+      area.setAttribute("points", points && `${points} ${WIDTH},${HEIGHT} ${points.split(",")[0]},${HEIGHT}`);
     }
     this.#note.textContent = note;
   }
@@ -39,12 +40,12 @@ export class Drawer {
   #lay(template, name, metric) {
     const copy = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
     const row = /** @type {HTMLElement} */ (copy.firstElementChild);
-    const [label, unit, value, line] = ["dt", "small", ".value", "polyline"].map((tag) => /** @type {Element} */ (row.querySelector(tag)));
+    const [label, unit, value, line, area] = ["dt", "small", ".value", "polyline", "polygon"].map((tag) => /** @type {Element} */ (row.querySelector(tag)));
     label.textContent = metric.label;
     unit.textContent = metric.unit;
     row.title = metric.help;
     row.dataset.metric = name;
-    this.#rows.set(name, {value, line, digits: metric.digits});
+    this.#rows.set(name, {value, line, area, digits: metric.digits});
     return copy;
   }
 }

@@ -10,10 +10,14 @@ import {Drawer} from "./drawer.js";
 import {Gallery} from "./gallery.js";
 import {NO_MICROPHONE} from "./microphone.js";
 
-/** @typedef {"idle" | "connecting" | "live" | "closing" | "failed"} State */
+/** @typedef {import("./call.js").CallState} State */
 
 /** @type {Record<State, string>} */
-const CONDITIONS = {idle: "Ready", connecting: "Connecting", live: "Listening", closing: "Leaving", failed: "Not connected"};
+const CONDITIONS = {idle: "Ready", connecting: "Connecting", live: "Live", closing: "Leaving", failed: "Not connected"};
+/** @type {Partial<Record<import("./microphone.js").MicrophoneState, string>>} */
+const LIVE_CONDITIONS = {on: "Listening", muted: "You are muted"};
+/** What screen readers say of a change that the eye sees. @type {Partial<Record<State, (name: string) => string>>} */
+const HEARD = {connecting: (name) => `Connecting to ${name}.`, live: (name) => `${name} is live.`, closing: () => "Stopped."};
 /** @type {Record<import("./microphone.js").MicrophoneState, {label: string, icon: string, isUseful: boolean}>} */
 const MICROPHONES = {
   off: {label: "Microphone", icon: "microphone", isUseful: false},
@@ -41,39 +45,43 @@ export class View extends EventTarget {
   #avatar = "";
   /** @type {State} */
   #state = "idle";
+  /** @type {import("./microphone.js").MicrophoneState} */
+  #microphoneState = "off";
+  #isWanted = false;
+  #isSpeaking = false;
   #meterTold = 0;
 
   constructor() {
     super();
     this.#listen();
-    this.state = "idle";
+    this.become("idle", false);
   }
 
-  get state() {
-    return this.#state;
-  }
-
-  /** Every button's use follows from it, and Start's from there being somebody to start with. */
-  set state(state) {
-    this.#state = state;
+  /** Every button's use follows from it, and Start's from there being somebody to start with. @param {State} state @param {boolean} isWanted the visitor waits for it to go on by itself */
+  become(state, isWanted) {
+    const isNew = state !== this.#state;
+    [this.#state, this.#isWanted] = [state, isWanted];
     document.documentElement.dataset.state = state;
     const [start, stop] = [find("start"), find("stop")];
-    const hadFocus = document.activeElement === start || document.activeElement === stop;
-    const canStart = state === "idle" || state === "failed";
+    const canStart = state === "idle" || (state === "failed" && !isWanted);
+    const hadFocus = [start, stop, find("again")].includes(document.activeElement);
     start.hidden = !canStart;
     start.disabled = !this.#avatar;
     stop.hidden = canStart;
-    stop.disabled = state === "closing";
+    // Not disabled: that would take the keyboard's place in the page away.
+    stop.setAttribute("aria-disabled", String(state === "closing"));
     find("interrupt").disabled = state !== "live";
     if (hadFocus) (canStart ? start : stop).focus();
+    if (!isNew) return this.#tell();
+    find("heard").textContent = HEARD[state]?.(this.avatarName) ?? "";
     this.isSpeaking = false;
   }
 
   /** @param {boolean} isSpeaking counts only while live */
   set isSpeaking(isSpeaking) {
-    const isSeen = isSpeaking && this.#state === "live";
-    document.documentElement.toggleAttribute("data-speaking", isSeen);
-    find("condition").textContent = isSeen ? "Speaking" : CONDITIONS[this.#state];
+    this.#isSpeaking = isSpeaking && this.#state === "live";
+    document.documentElement.toggleAttribute("data-speaking", this.#isSpeaking);
+    this.#tell();
   }
 
   /** Id of the avatar that is chosen in the gallery and stands on the stage; empty if there is none. */
@@ -187,10 +195,12 @@ export class View extends EventTarget {
   /** @param {import("./microphone.js").MicrophoneState} state */
   set microphoneState(state) {
     const {label, icon, isUseful} = MICROPHONES[state];
+    this.#microphoneState = state;
     document.documentElement.dataset.microphone = state;
     this.#label("mute", label, icon);
     find("mute").disabled = !isUseful;
     if (state !== "on") this.level = 0;
+    this.#tell();
   }
 
   /** @param {number} level 0 to 1 */
@@ -217,12 +227,15 @@ export class View extends EventTarget {
       event.preventDefault();
       this.#want("start");
     });
-    for (const id of ["stop", "interrupt", "again", "mute", "sound"]) this.#on(id, "click", () => this.#want(id));
+    this.#on("stop", "click", () => this.#state !== "closing" && this.#want("stop"));
+    for (const id of ["interrupt", "again", "mute", "sound"]) this.#on(id, "click", () => this.#want(id));
     this.#on("microphone", "change", () => this.#want("microphone"));
     this.#gallery.addEventListener("select", (event) => this.#want("select", /** @type {CustomEvent} */ (event).detail));
     this.#on("statistics", "click", () => this.#slide(find("drawer").hidden));
     this.#on("shut", "click", () => this.#slide(false));
-    this.#on("drawer", "keydown", (event) => /** @type {KeyboardEvent} */ (event).key === "Escape" && this.#slide(false));
+    document.addEventListener("keydown", ({key}) => {
+      if (key === "Escape" && !find("drawer").hidden && !document.fullscreenElement) this.#slide(false);
+    }, {signal: this.#life.signal});
     this.#on("fullscreen", "click", () => (document.fullscreenElement ? document.exitFullscreen() : find("stage").requestFullscreen()));
     this.#on("stage", "fullscreenchange", () => {
       this.#label("fullscreen", document.fullscreenElement ? "Leave full screen" : "Full screen", document.fullscreenElement ? "window" : "fullscreen");
@@ -242,6 +255,16 @@ export class View extends EventTarget {
   /** @param {string} what @param {unknown} [detail] */
   #want(what, detail) {
     this.dispatchEvent(new CustomEvent(what, {detail}));
+  }
+
+  /** Say on the plate how the avatar is. */
+  #tell() {
+    const [state, microphone] = [this.#state, this.#microphoneState];
+    let condition = CONDITIONS[state];
+    if (this.#isSpeaking) condition = "Speaking";
+    else if (state === "live") condition = LIVE_CONDITIONS[microphone] ?? condition;
+    else if (state === "failed" && this.#isWanted) condition = "Reconnecting";
+    find("condition").textContent = condition;
   }
 
   /** @param {boolean} isOpen */

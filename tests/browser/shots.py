@@ -1,6 +1,7 @@
 """Photograph the page in each state and size, to be looked at: ``python -m tests.browser.shots OUT [--pictures FOLDER] [--only WORD]``.
 
-Uses the cardboard studio of `stub`, so that every state holds still.
+Uses the cardboard studio of `stub`, so that every state holds still. ``--readme FILE`` takes one picture of a real studio
+instead: Mira, speaking.
 """
 
 from __future__ import annotations
@@ -8,148 +9,218 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
+import yaml
+
 from tests.browser.chromium import Chromium
-from tests.browser.stub import Stub
+from tests.browser.stub import CAPACITY, Stub
 from tests.browser.tab import Tab
+from tests.server import ROOT, studio
+from tests.visitor import make_speech
 
-CAPACITY = {"code": "capacity", "message": "All seats are taken. Please try again shortly.", "fatal": False, "retryable": True}
-IS_LIVE = "document.documentElement.dataset.state === 'live' && document.querySelector('#video').dataset.firstFrameMs"
 Act = Callable[[Stub, Tab], Awaitable[None]]
+Scheme = Literal["light", "dark"]
+
+STATE = "document.documentElement.dataset.state"
+SEEN = f"{STATE} === 'live' && document.querySelector('#video').dataset.firstFrameMs"
+SETTLE = 0.5
+"""Seconds until every motion of the page has ended."""
 
 
-async def stay(stub: Stub, tab: Tab) -> None:
-    """Leave the page as it loads."""
+async def idle(stub: Stub, tab: Tab) -> None:
+    """The page as it loads."""
 
 
-async def connect(stub: Stub, tab: Tab) -> None:
-    """Press Start and get no answer."""
+async def connecting(stub: Stub, tab: Tab) -> None:
+    """Start was pressed and nobody answers."""
     stub.is_silent = True
     await tab.click("#start")
-    await tab.wait_for("document.documentElement.dataset.state === 'connecting'")
-    await asyncio.sleep(0.5)
+    await tab.wait_for(f"{STATE} === 'connecting'")
 
 
 async def live(stub: Stub, tab: Tab) -> None:
-    """Press Start and listen."""
+    """Start was pressed; the avatar listens."""
     await tab.click("#start")
-    await tab.wait_for(IS_LIVE)
-    await asyncio.sleep(0.5)
+    await tab.wait_for(SEEN)
 
 
-async def speak(stub: Stub, tab: Tab) -> None:
-    """Be live and speaking."""
+async def speaking(stub: Stub, tab: Tab) -> None:
+    """The avatar speaks."""
     await live(stub, tab)
     await stub.push({"type": "state", "connection": "live", "speaking": True, "avatar_id": "mira"})
-    await asyncio.sleep(0.5)
 
 
-async def measure(stub: Stub, tab: Tab) -> None:
-    """Be live with the drawer open long enough for a few points of each line."""
-    await speak(stub, tab)
-    await tab.click("#statistics")
-    for second in range(12):
-        wave = math.sin(second)
-        body: dict[str, Any] = {"fps": 25, "queue_depth": round(4 + 3 * wave), "beat_lateness_ms": 1.6 + wave, "engine_ms": 3 + wave / 2}
-        await stub.push({"type": "stats", "dropped": 0, **body})
-        await asyncio.sleep(1)
+async def muted(stub: Stub, tab: Tab) -> None:
+    """Microphone and sound are off."""
+    await live(stub, tab)
+    await tab.wait_for("document.documentElement.dataset.microphone === 'on'")
+    await tab.click("#mute")
+    await tab.click("#sound")
 
 
-async def fail(stub: Stub, tab: Tab) -> None:
-    """Be refused."""
+async def refused(stub: Stub, tab: Tab) -> None:
+    """The visitor said no to the microphone."""
+    await tab.permit(setting="denied")
+    await live(stub, tab)
+
+
+async def gone(stub: Stub, tab: Tab) -> None:
+    """The studio has been killed in the middle of a visit."""
+    await live(stub, tab)
+    await stub.vanish()
+    await tab.wait_for(f"{STATE} === 'failed'")
+
+
+async def back(stub: Stub, tab: Tab) -> None:
+    """The studio was away and has come back."""
+    await gone(stub, tab)
+    await stub.appear()
+    await tab.wait_for(SEEN, 15)
+
+
+async def full(stub: Stub, tab: Tab) -> None:
+    """All seats are taken."""
     stub.refusal = CAPACITY
     await tab.click("#start")
-    await tab.wait_for("document.documentElement.dataset.state === 'failed'")
-    await asyncio.sleep(0.6)
+    await tab.wait_for(f"{STATE} === 'failed'")
 
 
-async def lack(stub: Stub, tab: Tab) -> None:
+async def unready(stub: Stub, tab: Tab) -> None:
     """Two avatars cannot run here."""
     stub.not_ready = {"robot", "astronaut"}
     await tab.goto(stub.url)
 
 
+async def bad(stub: Stub, tab: Tab) -> None:
+    """An avatar was chosen that then turned out not to run."""
+    stub.broken = {"omar"}
+    await live(stub, tab)
+    await tab.click("input[value=omar]")
+    await tab.wait_for("document.querySelector('#status').classList.contains('fault')")
+
+
 async def empty(stub: Stub, tab: Tab) -> None:
-    """No avatars at all."""
+    """There are no avatars at all."""
     stub.is_empty = True
     await tab.goto(stub.url)
 
 
+async def drawer(stub: Stub, tab: Tab) -> None:
+    """The drawer is open, and has been for long enough to draw lines."""
+    await speaking(stub, tab)
+    await tab.click("#statistics")
+    for second in range(14):
+        wave = math.sin(second)
+        body: dict[str, Any] = {
+            "fps": 25,
+            "queue_depth": round(4 + 3 * wave),
+            "beat_lateness_ms": 1.6 + wave,
+            "engine_ms": 3 + wave / 2,
+        }
+        await stub.push({"type": "stats", "dropped": 0, **body})
+        await asyncio.sleep(1)
+
+
+async def fullscreen(stub: Stub, tab: Tab) -> None:
+    """The stage alone."""
+    await speaking(stub, tab)
+    await tab.click("#fullscreen")
+    await tab.wait_for("Boolean(document.fullscreenElement)")
+
+
+STATES: tuple[Act, ...] = (
+    idle, connecting, live, speaking, muted, refused, gone, back, full, unready, bad, empty, drawer, fullscreen,
+)  # fmt: skip
+SIZES = {"phone": (390, 844), "laptop": (1280, 800), "wide": (1920, 1080)}
+OTHER_SIZES = {
+    "small": (320, 568), "landscape": (844, 390), "tablet": (820, 1180), "tablet-landscape": (1180, 820), "ultrawide": (3440, 1440),
+}  # fmt: skip
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+
+
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One photograph."""
+    """One photograph of a state."""
 
     name: str
-    act: Act
-    width: int = 1440
-    height: int = 900
-    scheme: Literal["light", "dark"] = "light"
-    grants_microphone: bool = True
+    width: int
+    height: int
+    scheme: Scheme
 
 
-SHOTS = (
-    Shot("idle-light", stay),
-    Shot("idle-dark", stay, scheme="dark"),
-    Shot("connecting-light", connect),
-    Shot("live-light", live),
-    Shot("speaking-dark", speak, scheme="dark"),
-    Shot("refused-microphone-light", live, grants_microphone=False),
-    Shot("failed-light", fail),
-    Shot("failed-dark", fail, scheme="dark"),
-    Shot("drawer-light", measure),
-    Shot("drawer-dark", measure, scheme="dark"),
-    Shot("unready-light", lack),
-    Shot("empty-light", empty),
-    Shot("phone-idle-light", stay, 390, 844),
-    Shot("phone-speaking-dark", speak, 390, 844, "dark"),
-    Shot("phone-refused-light", live, 390, 844, grants_microphone=False),
-    Shot("phone-failed-light", fail, 390, 844),
-    Shot("phone-drawer-light", measure, 390, 844),
-    Shot("phone-landscape-dark", speak, 844, 390, "dark"),
-    Shot("small-phone-light", stay, 320, 568),
-    Shot("tablet-light", speak, 820, 1180),
-    Shot("tablet-landscape-dark", speak, 1180, 820, "dark"),
-    Shot("wide-light", speak, 1920, 1080),
-    Shot("wide-drawer-dark", measure, 1920, 1080, "dark"),
-    Shot("ultra-wide-light", speak, 3440, 1440),
-)
+def shots_of(state: str) -> Iterator[Shot]:
+    """Yield every size and scheme that a state is photographed in."""
+    sizes = SIZES | OTHER_SIZES if state in ("idle", "speaking", "refused") else SIZES
+    for size, (width, height) in sizes.items():
+        for scheme in SCHEMES:
+            yield Shot(f"{state}-{size}-{scheme}", width, height, scheme)
 
 
-async def take(browser: Chromium, shot: Shot, out: Path, pictures: Path | None) -> list[str]:
-    """Take one photograph; return the console's errors."""
+async def photograph(browser: Chromium, act: Act, shots: list[Shot], out: Path, pictures: Path | None) -> list[str]:
+    """Bring the page into a state and photograph it; return the console's errors."""
     async with Stub(pictures).serve() as stub:
-        tab = await browser.open(width=shot.width, height=shot.height)
-        await tab.prefer(shot.scheme)
+        tab = await browser.open()
+        await tab.permit()
         await tab.goto(stub.url)
         await tab.wait_for("document.querySelector('#cards').childElementCount", 3.0)
-        await shot.act(stub, tab)
-        await asyncio.sleep(0.3)
-        await tab.screenshot(out / f"{shot.name}.png")
+        await act(stub, tab)
+        for shot in shots:
+            await tab.viewport(shot.width, shot.height)
+            await tab.prefer(shot.scheme)
+            await asyncio.sleep(SETTLE)
+            await tab.screenshot(out / f"{shot.name}.png")
         await tab.close()
         return tab.errors
 
 
-async def main() -> None:
-    """Take all photographs."""
+async def photograph_all(out: Path, pictures: Path | None, only: str) -> None:
+    """Take every photograph whose name holds ``only``; console errors go to ``errors.txt``."""
+    out.mkdir(parents=True, exist_ok=True)
+    async with Chromium.launch(grants_microphone=False) as browser:
+        for act in STATES:
+            shots = [shot for shot in shots_of(act.__name__) if only in shot.name]
+            errors = await photograph(browser, act, shots, out, pictures) if shots else []
+            with (out / "errors.txt").open("a") as file:
+                file.writelines(f"{act.__name__}: {error}\n" for error in errors)
+
+
+async def photograph_speaker(out: Path) -> None:
+    """Write the README's picture: a real studio with the shipped avatars, laptop, light, the first one speaking."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = yaml.safe_load((ROOT / "configs/avatars.yaml").read_text())
+        speech = make_speech(folder / "speech.wav", repeat=2)
+        async with studio(folder, config, limit=300) as server, Chromium.launch(speech) as browser:
+            tab = await browser.open(server.http)
+            await tab.wait_for("document.querySelectorAll('#cards input:enabled').length")
+            await tab.click("#start")
+            await tab.wait_for(SEEN, 20)
+            await tab.wait_for("document.documentElement.hasAttribute('data-speaking')", 20)
+            await asyncio.sleep(1.2)
+            await tab.screenshot(folder / "shot.png")
+        picture = cv2.imread(str(folder / "shot.png"))
+        cv2.imwrite(str(out), picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+
+
+def main() -> None:
+    """Do what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--pictures", type=Path)
-    parser.add_argument("--only", default="")
+    parser.add_argument("out", type=Path, nargs="?", default=Path("shots"))
+    parser.add_argument("--pictures", type=Path, help="folder of <avatar id>.png for the cardboard studio")
+    parser.add_argument("--only", default="", help="part of the names wanted")
+    parser.add_argument("--readme", type=Path, help="take the README's picture instead")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    for grants in (True, False):
-        shots = [shot for shot in SHOTS if shot.grants_microphone is grants and options.only in shot.name]
-        if not shots:
-            continue
-        async with Chromium.launch(grants_microphone=grants) as browser:
-            for shot in shots:
-                for error in await take(browser, shot, options.out, options.pictures):
-                    (options.out / "errors.txt").open("a").write(f"{shot.name}: {error}\n")
+    if options.readme:
+        asyncio.run(photograph_speaker(options.readme))
+    else:
+        asyncio.run(photograph_all(options.out, options.pictures, options.only))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

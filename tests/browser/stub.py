@@ -29,13 +29,27 @@ POLICY = "default-src 'self'"
 SIDE = 512
 AVATARS = {"mira": "Mira", "omar": "Omar", "robot": "Robot", "astronaut": "Astronaut"}
 REASON = "Needs a graphics card."
+CAPACITY = {
+    "code": "capacity",
+    "message": "All seats are taken. Please try again shortly.",
+    "fatal": False,
+    "retryable": True,
+}
+NOT_READY = {
+    "code": "avatar_not_ready",
+    "message": "This avatar is not ready on this server.",
+    "fatal": False,
+    "retryable": True,
+}
 NOTHING: Mapping[str, Any] = {}
 
 
 def draw_face(avatar_id: str) -> NDArray[np.uint8]:
     """Return (512, 512, 3) uint8 BGR: a plain face of its own colour, for folders without pictures."""
     hue = sum(avatar_id.encode()) * 7 % 180
-    background, skin = cv2.cvtColor(np.array([[[hue, 90, 190], [hue, 40, 240]]], np.uint8), cv2.COLOR_HSV2BGR)[0].tolist()
+    background, skin = cv2.cvtColor(np.array([[[hue, 90, 190], [hue, 40, 240]]], np.uint8), cv2.COLOR_HSV2BGR)[
+        0
+    ].tolist()
     face = np.full((SIDE, SIDE, 3), background, np.uint8)
     cv2.ellipse(face, (256, 260), (120, 150), 0, 0, 360, skin, -1, cv2.LINE_AA)
     for x in (212, 300):
@@ -93,6 +107,9 @@ class Stub:
         self.is_silent = False
         """True: offers are never answered."""
         self.not_ready: set[str] = set()
+        """Avatars that the gallery shows as not ready."""
+        self.broken: set[str] = set()
+        """Avatars that seem ready and are refused when they are selected."""
         self.is_empty = False
         self.heard: list[dict[str, Any]] = []
         self.goodbyes: list[float] = []
@@ -100,20 +117,32 @@ class Stub:
         self.url = ""
         self._pictures, self._cache = pictures, dict[str, NDArray[np.uint8]]()
         self._sockets: set[web.WebSocketResponse] = set()
+        self._runner: web.AppRunner | None = None
+        self._port = 0
 
     def picture(self, avatar_id: str) -> NDArray[np.uint8]:
         """Return an avatar's still, (512, 512, 3) uint8 BGR."""
         if avatar_id not in self._cache:
             file = self._pictures / f"{avatar_id}.png" if self._pictures else None
             read = cv2.imread(str(file)) if file and file.exists() else None
-            still = draw_face(avatar_id) if read is None else cv2.resize(read, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            still = (
+                draw_face(avatar_id) if read is None else cv2.resize(read, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            )
             self._cache[avatar_id] = still.astype(np.uint8)
         return self._cache[avatar_id]
 
     @contextlib.asynccontextmanager
     async def serve(self, port: int = 0) -> AsyncIterator[Stub]:
-        """Listen on 127.0.0.1; leaving breaks every connection as a killed server does."""
+        """Listen on 127.0.0.1 until the block ends."""
         aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+        await self.appear(port)
+        try:
+            yield self
+        finally:
+            await self.vanish()
+
+    async def appear(self, port: int = 0) -> None:
+        """Listen; after `vanish`, at the same address as before."""
         app = web.Application()
         app.on_response_prepare.append(harden)
         app.router.add_get("/", lambda request: web.FileResponse(STATIC / "index.html"))
@@ -121,18 +150,20 @@ class Stub:
         app.router.add_get("/api/ice-servers", lambda request: web.json_response({"iceServers": []}))
         app.router.add_get("/api/avatars/{id}/thumbnail", self._thumbnail)
         app.router.add_static("/static", STATIC)
-        runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", port)
-        await site.start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-        try:
-            yield self
-        finally:
-            for socket in tuple(self._sockets):
-                if socket._req and socket._req.transport:
-                    socket._req.transport.abort()
-            await runner.cleanup()
+        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", port or self._port).start()
+        self._port = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{self._port}/"
+
+    async def vanish(self) -> None:
+        """Break every connection as a killed server does; may be called twice."""
+        for socket in tuple(self._sockets):
+            if socket._req and socket._req.transport:
+                socket._req.transport.abort()
+        if self._runner:
+            await self._runner.cleanup()
+            self._runner = None
 
     async def push(self, message: Mapping[str, Any]) -> None:
         """Say something to every page."""
@@ -189,6 +220,8 @@ class StubVisit:
         match message["type"]:
             case "get_avatars":
                 await self._socket.send_json({"type": "avatars", "avatars": self._stub.cards()})
+            case "select_avatar" if message["avatar_id"] in self._stub.broken:
+                await self._socket.send_json({"type": "error", **NOT_READY})
             case "select_avatar":
                 self._avatar_id = message["avatar_id"]
                 if self._picture:

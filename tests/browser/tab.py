@@ -93,7 +93,12 @@ class Tab:
         """Press one key: a `KEYS` name such as ``Tab``, or a character. ``modifiers``: 1 alt, 2 ctrl, 4 meta, 8 shift."""
         code = KEYS.get(key, ord(key.upper()[0]))
         text = {"Enter": "\r", "Space": " "}.get(key, key if len(key) == 1 else "")
-        body = {"key": " " if key == "Space" else key, "code": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
+        body = {
+            "key": " " if key == "Space" else key,
+            "code": key,
+            "windowsVirtualKeyCode": code,
+            "modifiers": modifiers,
+        }
         await self._call("Input.dispatchKeyEvent", {"type": "keyDown", **body, **({"text": text} if text else {})})
         await self._call("Input.dispatchKeyEvent", {"type": "keyUp", **body})
 
@@ -114,6 +119,13 @@ class Tab:
         features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
         wanted = [{"name": name, "value": value} for name, value in features.items()]
         await self._call("Emulation.setEmulatedMedia", {"features": wanted})
+
+    async def permit(
+        self, name: str = "microphone", setting: Literal["granted", "denied", "prompt"] = "granted"
+    ) -> None:
+        """Answer the browser's question for this tab, before or after the page asks; wants a browser that was not told to grant."""
+        permission = {"permission": {"name": name}, "setting": setting, "browserContextId": self._context}
+        await self._devtools.call("Browser.setPermission", permission)
 
     async def call(self, method: str, params: Mapping[str, Any] | None = None) -> Json:
         """Call any DevTools method on this tab."""
