@@ -148,7 +148,8 @@ class Pacer:
 
     def _choose(self, owed: bool) -> _Ready | None:
         while self._debt and len(self._ready) > 1 and not self._ready[0].beat.speech:
-            self._ready.popleft()
+            skipped = self._ready.popleft()
+            self.position = max(self.position, skipped.position + 1)  # what follows is due that much earlier
             self._debt -= 1
             self.skipped += 1
         if self._ready and self._ready[0].position <= self.position:
