@@ -35,9 +35,9 @@ class Server:
         """URL of the signaling socket."""
         return f"ws://127.0.0.1:{self.port}/ws"
 
-    async def metrics(self) -> dict[str, float]:
-        """Read /metrics as a flat mapping, labels included in the name."""
-        async with aiohttp.ClientSession() as session, session.get(f"{self.http}/metrics") as response:
+    async def metrics(self, query: str = "") -> dict[str, float]:
+        """Read /metrics as a flat mapping, labels included in the name; ``?gc`` collects garbage too."""
+        async with aiohttp.ClientSession() as session, session.get(f"{self.http}/metrics{query}") as response:
             text = await response.text()
         lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in lines}

@@ -111,8 +111,8 @@ def _slope(held: Sequence[dict[str, Any]]) -> float | None:
     """Return what each further session costs, first to last."""
     if len(held) < 2 or held[-1]["sessions"] == held[0]["sessions"]:
         return None
-    grown: float = held[-1]["rss_mb"] - held[0]["rss_mb"]
-    return round(grown / (held[-1]["sessions"] - held[0]["sessions"]), 1)
+    slope: float = (held[-1]["rss_mb"] - held[0]["rss_mb"]) / (held[-1]["sessions"] - held[0]["sessions"])
+    return round(slope, 1)
 
 
 async def run(options: argparse.Namespace, log: TextIO) -> dict[str, Any]:

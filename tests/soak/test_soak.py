@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,39 @@ from tests.bench.measure import configuration, shipped
 from tests.server import Server, studio
 from tests.visitor import Visitor, make_speech, opus_packets
 
-VISITORS = 200
+WARM_UP, VISITORS = 40, 200
 TOGETHER = 4
 STAY_SECONDS = 0.6
 GROWTH_MB = 20
 AVATARS = [entry["id"] for entry in shipped()]
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a server holds when nobody is there."""
+
+    sessions: float
+    tasks: float
+    threads: int
+    descriptors: int
+    connections: int
+    """Sockets, bound ones included: a peer that stays keeps its UDP socket."""
+    memory_mb: float
+
+    @classmethod
+    async def at_server(cls, server: Server) -> Left:
+        """Look when the last visit has been closed, or after 5 s."""
+        for _ in range(50):
+            metrics = await server.metrics("?gc")
+            if metrics["studio_sessions"] == 0:
+                break
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)  # sockets of the last visitors
+        metrics = await server.metrics("?gc")
+        process = server.process
+        sockets = len(process.net_connections("all"))
+        counts = (process.num_threads(), process.num_fds(), sockets)
+        return cls(metrics["studio_sessions"], metrics["studio_tasks"], *counts, round(server.memory_mb(), 1))
 
 
 async def visit(server: Server, packets: list[bytes], n: int) -> None:
@@ -32,18 +60,16 @@ async def visit(server: Server, packets: list[bytes], n: int) -> None:
         if n % 4 == 0:
             await visitor.ws.send_json({"type": "stop"})
             await asyncio.sleep(0.1)
+        if n % 4 == 1:
+            await visitor.pc.close()  # before the socket; the others after it
     finally:
         await visitor.close()
 
 
-async def settle(server: Server) -> dict[str, float]:
-    """Wait until no session is left (bounded) and return the metrics."""
-    for _ in range(50):
-        metrics = await server.metrics()
-        if metrics["studio_sessions"] == 0:
-            break
-        await asyncio.sleep(0.1)
-    return metrics
+async def visits(server: Server, packets: list[bytes], count: int) -> None:
+    """Let ``count`` visitors come, a few at a time."""
+    for n in range(0, count, TOGETHER):
+        await asyncio.gather(*(visit(server, packets, n + k) for k in range(TOGETHER)))
 
 
 @pytest.mark.soak
@@ -51,18 +77,16 @@ async def settle(server: Server) -> dict[str, float]:
 async def test_soak_of_200_visitors_leaves_nothing(tmp_path: Path) -> None:
     packets = opus_packets(make_speech(tmp_path / "speech.wav"))
     async with studio(tmp_path, configuration()) as server:
-        for n in range(0, 40, TOGETHER):
-            await asyncio.gather(*(visit(server, packets, n + k) for k in range(TOGETHER)))
-        before = await settle(server)
-        threads, descriptors, memory = server.process.num_threads(), server.process.num_fds(), server.memory_mb()
-        for n in range(0, VISITORS, TOGETHER):
-            await asyncio.gather(*(visit(server, packets, n + k) for k in range(TOGETHER)))
-        gc.collect()
-        after = await settle(server)
-        assert after["studio_sessions"] == 0
-        assert after["studio_tasks"] <= before["studio_tasks"]
-        assert server.process.num_threads() <= threads
-        assert server.process.num_fds() <= descriptors
-        assert server.memory_mb() - memory < GROWTH_MB
+        await visits(server, packets, WARM_UP)
+        before = await Left.at_server(server)
+        await visits(server, packets, VISITORS)
+        after = await Left.at_server(server)
+    figures = f"before {before}\nafter  {after}"
+    assert after.sessions == 0, figures
+    assert after.tasks <= before.tasks, figures
+    assert after.threads <= before.threads, figures
+    assert after.descriptors <= before.descriptors, figures
+    assert after.connections <= before.connections, figures
+    assert after.memory_mb - before.memory_mb < GROWTH_MB, figures
     log = (tmp_path / "server.log").read_text()
     assert "Traceback" not in log, log[-3000:]
