@@ -6,12 +6,12 @@ A character's folder holds (boxes are x0, y0, x1, y1 in even pixels, end exclusi
                       {"format": 1, "kind": "screen", "eyes": {"left": box, "right": box}, "mouth": box}
     base.png          512x512: the face at rest
     mask.png          512x512, grey: white on the figure, black on what stands still
-    eye_left.png      atlas of that eye's box: `BLINKS` rows from open to shut, one of `GAZES` columns, the middle one
-    eye_right.png     looking ahead, the outer ones `eyes.GAZE_MM` to the image's left and right (mixed in between, so
-                      that irises want 5 or more); a single column is shifted as a whole, as lights on a screen are
+    eye_left.png      atlas of that eye's box: rows (`BLINKS`) from open to shut, columns (`GAZES`) that look from the
+    eye_right.png     image's left to its right by `eyes.GAZE_MM`, the middle one ahead; 7 x 5 is good. A single column
+                      is shifted as a whole, as lights on a screen are
     landmarks.json    of a drawn one: MediaPipe's face mesh as 478 lists of x, y, z (px)
-    mouth.png         of a screen: atlas of the mouth's box, `JAWS` rows from shut to open, `ROUNDS` columns from wide
-                      to round, the middle one at rest
+    mouth.png         of a screen: atlas of the mouth's box, rows (`JAWS`) from shut to open, columns (`ROUNDS`) from
+                      wide to round, the middle one at rest; neighbours are mixed, so edges should move < 3 px
 
 A *drawn* character has a human face: lips and skin are warped as a photo's are, "mouth" is the colour behind its teeth.
 A *screen* shows its mouth as tiles (`screen`). What a tile at rest shows equals that part of ``base.png``.
@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -39,8 +40,10 @@ from studio.engines.portrait.screen import ScreenMouth
 from studio.errors import BadPortrait
 
 FORMAT = 1
-BLINKS, GAZES = 7, (1, 3, 5, 7, 9)
-JAWS, ROUNDS = 8, (5,)
+BLINKS, GAZES = range(3, 17), range(1, 10, 2)
+"""How many rows and columns an eye's atlas may have."""
+JAWS, ROUNDS = range(3, 25), range(1, 16, 2)
+"""How many rows and columns a mouth's atlas may have."""
 SIDES = ("left", "right")
 NAMES = ("character.json", "base.png", "mask.png", "eye_left.png", "eye_right.png", "landmarks.json", "mouth.png")
 """Everything that is read; other files in the folder do not matter."""
@@ -80,17 +83,17 @@ def load_character(folder: Path) -> Character:
     """
     told = _Told(_json(folder, "character.json"))
     boxes, cavity, screen = told.eyes, told.cavity, told.screen
-    base = _picture(folder, "base.png", SIZE, (SIZE,))
-    person = _picture(folder, "mask.png", SIZE, (SIZE,))[..., 1].astype(np.float32) / np.float32(255)
+    base = _picture(folder, "base.png", [SIZE], [SIZE])
+    person = _picture(folder, "mask.png", [SIZE], [SIZE])[..., 1].astype(np.float32) / np.float32(255)
     landmarks = np.zeros((_POINTS, 3), np.float32) if screen else _landmarks(_json(folder, "landmarks.json"))
     left, right = (
-        DrawnEye(np.array(box, np.int32), *_atlas(folder, f"eye_{side}.png", box, BLINKS, GAZES, base))
+        DrawnEye(np.array(box, np.int32), *_atlas(folder, f"eye_{side}.png", box, (BLINKS, GAZES), base))
         for side, box in zip(SIDES, boxes, strict=True)
     )
     source = Source(base, landmarks, person, drawn=True)
     if screen is None:
         return Character(source, (left, right), Style(cavity))
-    mouth = ScreenMouth(np.array(screen, np.int32), *_atlas(folder, "mouth.png", screen, JAWS, ROUNDS, base))
+    mouth = ScreenMouth(np.array(screen, np.int32), *_atlas(folder, "mouth.png", screen, (JAWS, ROUNDS), base))
     return Character(source, (left, right), mouth)
 
 
@@ -176,15 +179,15 @@ def _json(folder: Path, name: str) -> object:
     return told
 
 
-def _picture(folder: Path, name: str, height: int, widths: tuple[int, ...]) -> Byte:
+def _picture(folder: Path, name: str, heights: Sequence[int], widths: Sequence[int]) -> Byte:
     """Return a PNG of one of these sizes as (height, width, 3) RGB; any other is refused undecoded."""
     data = _read(folder, name, _MAX_BYTES)
-    sizes = " or ".join(str(width) for width in widths)
-    wanted = f"{name} of the character {folder.name} must be a PNG of {sizes} × {height} pixels, 8 bits each."
+    sizes = f"{' or '.join(map(str, widths))} pixels wide and {' or '.join(map(str, heights))} high"
+    wanted = f"{name} of the character {folder.name} must be a PNG with 8 bits a colour, {sizes}."
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         raise BadPortrait(wanted)
     header = probe(data, name)
-    if header.height != height or header.width not in widths or struct.unpack_from("B", data, 24) != (8,):
+    if header.height not in heights or header.width not in widths or struct.unpack_from("B", data, 24) != (8,):
         raise BadPortrait(wanted)
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if not header.whole or pixels is None:
@@ -192,16 +195,16 @@ def _picture(folder: Path, name: str, height: int, widths: tuple[int, ...]) -> B
     return np.ascontiguousarray(pixels[..., ::-1], np.uint8)
 
 
-def _atlas(folder: Path, name: str, box: Box, rows: int, columns: tuple[int, ...], base: Byte) -> Tile:
+def _atlas(folder: Path, name: str, box: Box, shape: tuple[range, range], base: Byte) -> Tile:
     """Return an atlas as planes (rows, columns, h, w); its first row's middle tile must show ``base``."""
     x0, y0, x1, y1 = box
     height, width = y1 - y0, x1 - x0
-    sheet = _picture(folder, name, rows * height, tuple(n * width for n in columns))
-    tiles = sheet.reshape(rows, height, -1, width, 3).swapaxes(1, 2)
+    sheet = _picture(folder, name, [n * height for n in shape[0]], [n * width for n in shape[1]])
+    tiles = sheet.reshape(len(sheet) // height, height, -1, width, 3).swapaxes(1, 2)
     if not np.array_equal(tiles[0, tiles.shape[1] // 2], base[y0:y1, x0:x1]):
         raise BadPortrait(f"{name} of the character {folder.name}: the first row's middle tile must equal base.png.")
     planes = [_planes(tile) for tile in tiles.reshape(-1, height, width, 3)]
-    y, u, v = (np.stack(plane).reshape(rows, -1, *plane[0].shape) for plane in zip(*planes, strict=True))
+    y, u, v = (np.stack(plane).reshape(*tiles.shape[:2], *plane[0].shape) for plane in zip(*planes, strict=True))
     return y, u, v
 
 

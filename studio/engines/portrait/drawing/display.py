@@ -103,7 +103,7 @@ def lips(opening: float, rounding: float) -> tuple[Line, Line | None]:
     smile = 7.5 * (1 - opening) ** 1.6 * (1 - 0.8 * tight) * (1 + 0.2 * wide)
     # an open mouth drops its lower edge farther than it lifts the upper one
     above = height * (0.5 - 0.15 * (1 - tight) * min(1.0, 3 * opening))
-    pills = (_pill(width / 2 - d, above - d, height - above - d, tight**0.5) for d in (0.0, STROKE))
+    pills = (_pill(width / 2 - d, above - d, height - above - d, tight) for d in (0.0, STROKE))
     edges = [_bent(moved(pill, *MOUTH), MOUTH[0], width / 2, smile) for pill in pills]
     hollow = height - 2 * STROKE > 1.2
     return edges[0], edges[1] if hollow else None

@@ -23,7 +23,7 @@ class Atlas:
     box: Box
     """Even pixels, end exclusive."""
     tiles: Byte
-    """(rows * h, columns * w, 3) RGB: `BLINKS` x one of `GAZES`, or `JAWS` x `ROUNDS` (see `character`)."""
+    """(rows * h, columns * w, 3) RGB: see `character` for their order and number."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

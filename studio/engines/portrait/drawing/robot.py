@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from studio.engines.portrait.character import BLINKS, JAWS, ROUNDS
 from studio.engines.portrait.drawing.curves import MIDDLE, Line, ellipse, mirrored, ribbon, rounded, smooth, tapered
 from studio.engines.portrait.drawing.display import GLASS, GLASS_DARK, LIGHT, Look, draw_lights, draw_reflections, moved
 from studio.engines.portrait.drawing.files import Artwork, Atlas
@@ -23,6 +22,8 @@ METAL, METAL_LIGHT, METAL_DARK = "#8c92ba", "#d5d9f0", "#3f4470"
 EYE_BOXES: tuple[Box, Box] = ((158, 178, 254, 264), (258, 178, 354, 264))
 MOUTH_BOX: Box = (194, 264, 318, 330)
 EVERYWHERE: Box = (0, 0, SIZE, SIZE)
+BLINKS, JAWS, ROUNDS = 11, 14, 11
+"""Stages of the atlases: so many that an edge moves less than 3 px from one to the next."""
 ZOOM = 3
 FEATHER = 6
 """Pixels over which a tile grows into the picture at its border: what a light's glow reaches beyond it is faint."""
@@ -32,7 +33,7 @@ def artwork() -> Artwork:
     """Draw the picture and every tile."""
     stage = Stage()
     blinks = [[Look(blink=b)] for b in np.linspace(0, 1, BLINKS)]
-    words = [[Look(opening=j, rounding=r) for r in np.linspace(-1, 1, ROUNDS[0])] for j in np.linspace(0, 1, JAWS)]
+    words = [[Look(opening=j, rounding=r) for r in np.linspace(-1, 1, ROUNDS)] for j in np.linspace(0, 1, JAWS)]
     left, right = (stage.atlas(blinks, box) for box in EYE_BOXES)
     mouth = stage.atlas(words, MOUTH_BOX)
     return Artwork(stage.picture(), stage.mask, (left, right), mouth)
