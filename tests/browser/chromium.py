@@ -1,7 +1,7 @@
 """Drive a real Chromium over the DevTools protocol: launch, look, click, listen, and leave nothing behind.
 
-Needs no npm and no WebDriver, only aiohttp. Every wait has a limit; the browser is ended by its own process id. Flags as
-measured in specs/platform.md D: fake microphone, loopback peers, no traffic of the browser's own.
+Needs no npm and no WebDriver, only aiohttp. Every wait has a limit; the browser is ended by its own process id. Flags
+as measured in specs/platform.md D: fake microphone, loopback peers, no traffic of the browser's own.
 
     async with Chromium.launch(speech=Path("speech.wav")) as browser:
         tab = await browser.open("http://127.0.0.1:8080/")
@@ -99,7 +99,8 @@ class Chromium:
         if speech:
             wanted.append(f"--use-file-for-fake-audio-capture={speech}%noloop")
         async with contextlib.AsyncExitStack() as stack:
-            profile = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)))
+            folder = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
+            profile = Path(stack.enter_context(folder))
             log = stack.enter_context((profile / "stderr.log").open("wb"))
             process = await asyncio.create_subprocess_exec(
                 path, *wanted, f"--user-data-dir={profile}", "about:blank", stdout=log, stderr=log
@@ -146,9 +147,10 @@ async def address(process: asyncio.subprocess.Process, profile: Path) -> str:
 
 async def end(process: asyncio.subprocess.Process) -> None:
     """End the browser: wait for it, then ask, then insist."""
-    for insist in (lambda: None, process.terminate, process.kill):
+    for insist in (None, process.terminate, process.kill):
         if process.returncode is None:
-            insist()
+            if insist:
+                insist()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(5.0):
                     await process.wait()

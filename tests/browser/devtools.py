@@ -1,4 +1,7 @@
-"""Chromium's DevTools protocol over its WebSocket: numbered calls, events to whoever listens. Knows no browser and no page."""
+"""Chromium's DevTools protocol over its WebSocket: numbered calls, events to whoever listens.
+
+Knows no browser and no page.
+"""
 
 from __future__ import annotations
 

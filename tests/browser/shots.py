@@ -1,7 +1,10 @@
-"""Photograph the page in each state and size, to be looked at: ``python -m tests.browser.shots OUT [--pictures FOLDER] [--only WORD]``.
+"""Photograph the page in each state and size, to be looked at.
 
-Uses the cardboard studio of `stub`, so that every state holds still. ``--readme FILE`` takes one picture of a real studio
-instead: Mira, speaking.
+    python -m tests.browser.shots OUT [--pictures FOLDER] [--only WORD]
+    python -m tests.browser.shots --readme static/screenshot.png
+
+The first uses the cardboard studio of `stub`, so that every state holds still; the second takes one picture of a real
+studio: Mira, speaking.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import cv2
 import yaml
 
 from tests.browser.chromium import Chromium
+from tests.browser.page import SEEN, STATE
 from tests.browser.stub import CAPACITY, Stub
 from tests.browser.tab import Tab
 from tests.server import ROOT, studio
@@ -27,8 +31,6 @@ from tests.visitor import make_speech
 Act = Callable[[Stub, Tab], Awaitable[None]]
 Scheme = Literal["light", "dark"]
 
-STATE = "document.documentElement.dataset.state"
-SEEN = f"{STATE} === 'live' && document.querySelector('#video').dataset.firstFrameMs"
 SETTLE = 0.5
 """Seconds until every motion of the page has ended."""
 
@@ -139,8 +141,12 @@ STATES: tuple[Act, ...] = (
 )  # fmt: skip
 SIZES = {"phone": (390, 844), "laptop": (1280, 800), "wide": (1920, 1080)}
 OTHER_SIZES = {
-    "small": (320, 568), "landscape": (844, 390), "tablet": (820, 1180), "tablet-landscape": (1180, 820), "ultrawide": (3440, 1440),
-}  # fmt: skip
+    "small": (320, 568),
+    "landscape": (844, 390),
+    "tablet": (820, 1180),
+    "tablet-landscape": (1180, 820),
+    "ultrawide": (3440, 1440),
+}
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
 
@@ -181,7 +187,6 @@ async def photograph(browser: Chromium, act: Act, shots: list[Shot], out: Path, 
 
 async def photograph_all(out: Path, pictures: Path | None, only: str) -> None:
     """Take every photograph whose name holds ``only``; console errors go to ``errors.txt``."""
-    out.mkdir(parents=True, exist_ok=True)
     async with Chromium.launch(grants_microphone=False) as browser:
         for act in STATES:
             shots = [shot for shot in shots_of(act.__name__) if only in shot.name]
@@ -205,6 +210,7 @@ async def photograph_speaker(out: Path) -> None:
             await asyncio.sleep(1.2)
             await tab.screenshot(folder / "shot.png")
         picture = cv2.imread(str(folder / "shot.png"))
+        assert picture is not None
         cv2.imwrite(str(out), picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
@@ -219,6 +225,7 @@ def main() -> None:
     if options.readme:
         asyncio.run(photograph_speaker(options.readme))
     else:
+        options.out.mkdir(parents=True, exist_ok=True)
         asyncio.run(photograph_all(options.out, options.pictures, options.only))
 
 

@@ -1,7 +1,9 @@
 """A studio of cardboard for the page alone: real HTTP, real signaling, a real peer, but a script instead of an engine.
 
-Serves `static/` under the strict policy of the house and does what a test tells it to: refuse, keep silent, go away. What the
-page sends is kept in ``heard``. By hand, to design with: ``python -m tests.browser.stub [--port 8090] [--pictures FOLDER]``.
+Serves `static/` under the strict policy of the house and does what a test tells it to: refuse, keep silent, go away.
+What the page sends is kept in ``heard``. By hand, to design with:
+
+    python -m tests.browser.stub [--port 8090] [--pictures FOLDER]
 """
 
 from __future__ import annotations
@@ -9,24 +11,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import fractions
-import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import aioice.ice
-import av
 import cv2
 import numpy as np
 from aiohttp import WSMsgType, web
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.sdp import candidate_from_sdp
 from numpy.typing import NDArray
 
+from tests.browser.cardboard import SIDE, PictureTrack, SilenceTrack, draw_face
+
 STATIC = Path(__file__).parents[2] / "static"
 POLICY = "default-src 'self'"
-SIDE = 512
 AVATARS = {"mira": "Mira", "omar": "Omar", "robot": "Robot", "astronaut": "Astronaut"}
 REASON = "Needs a graphics card."
 CAPACITY = {
@@ -44,60 +45,6 @@ NOT_READY = {
 NOTHING: Mapping[str, Any] = {}
 
 
-def draw_face(avatar_id: str) -> NDArray[np.uint8]:
-    """Return (512, 512, 3) uint8 BGR: a plain face of its own colour, for folders without pictures."""
-    hue = sum(avatar_id.encode()) * 7 % 180
-    background, skin = cv2.cvtColor(np.array([[[hue, 90, 190], [hue, 40, 240]]], np.uint8), cv2.COLOR_HSV2BGR)[
-        0
-    ].tolist()
-    face = np.full((SIDE, SIDE, 3), background, np.uint8)
-    cv2.ellipse(face, (256, 260), (120, 150), 0, 0, 360, skin, -1, cv2.LINE_AA)
-    for x in (212, 300):
-        cv2.circle(face, (x, 240), 12, (40, 40, 40), -1, cv2.LINE_AA)
-    cv2.ellipse(face, (256, 330), (40, 12), 0, 0, 180, (60, 60, 160), 6, cv2.LINE_AA)
-    return face
-
-
-class PictureTrack(MediaStreamTrack):
-    """A still at 25 fps that sways a little, and that can be exchanged."""
-
-    kind = "video"
-
-    def __init__(self, stub: Stub, avatar_id: str) -> None:
-        super().__init__()
-        self._stub, self.avatar_id, self._n, self._began = stub, avatar_id, 0, 0.0
-
-    async def recv(self) -> Any:
-        """Return the next frame when it is due."""
-        self._began = self._began or time.monotonic()
-        await asyncio.sleep(max(0.0, self._began + self._n * 0.04 - time.monotonic()))
-        shift = np.float32([[1, 0, 3 * np.sin(self._n / 12)], [0, 1, 2 * np.sin(self._n / 17)]])  # type: ignore[arg-type]
-        moved = cv2.warpAffine(self._stub.picture(self.avatar_id), shift, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)  # type: ignore[arg-type]
-        frame = av.VideoFrame.from_ndarray(cv2.cvtColor(moved, cv2.COLOR_BGR2YUV_I420), "yuv420p")
-        frame.pts, frame.time_base = self._n * 3600, fractions.Fraction(1, 90_000)
-        self._n += 1
-        return frame
-
-
-class SilenceTrack(MediaStreamTrack):
-    """Nothing, 20 ms at a time."""
-
-    kind = "audio"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._n, self._began = 0, 0.0
-
-    async def recv(self) -> Any:
-        """Return the next frame when it is due."""
-        self._began = self._began or time.monotonic()
-        await asyncio.sleep(max(0.0, self._began + self._n * 0.02 - time.monotonic()))
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.int16), "s16", "mono")
-        frame.sample_rate, frame.pts, frame.time_base = 48_000, self._n * 960, fractions.Fraction(1, 48_000)
-        self._n += 1
-        return frame
-
-
 class Stub:
     """The server, its script and its memory."""
 
@@ -112,8 +59,8 @@ class Stub:
         """Avatars that seem ready and are refused when they are selected."""
         self.is_empty = False
         self.heard: list[dict[str, Any]] = []
-        self.goodbyes: list[float] = []
-        """When sockets closed, in seconds of time.monotonic()."""
+        self.left = asyncio.Event()
+        """Set as soon as a visitor's socket has closed."""
         self.url = ""
         self._pictures, self._cache = pictures, dict[str, NDArray[np.uint8]]()
         self._sockets: set[web.WebSocketResponse] = set()
@@ -125,29 +72,27 @@ class Stub:
         if avatar_id not in self._cache:
             file = self._pictures / f"{avatar_id}.png" if self._pictures else None
             read = cv2.imread(str(file)) if file and file.exists() else None
-            still = (
-                draw_face(avatar_id) if read is None else cv2.resize(read, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-            )
+            still = draw_face(avatar_id) if read is None else cv2.resize(read, (SIDE, SIDE))
             self._cache[avatar_id] = still.astype(np.uint8)
         return self._cache[avatar_id]
 
     @contextlib.asynccontextmanager
     async def serve(self, port: int = 0) -> AsyncIterator[Stub]:
         """Listen on 127.0.0.1 until the block ends."""
-        aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
-        await self.appear(port)
-        try:
-            yield self
-        finally:
-            await self.vanish()
+        with mock.patch.object(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"]):
+            await self.appear(port)
+            try:
+                yield self
+            finally:
+                await self.vanish()
 
     async def appear(self, port: int = 0) -> None:
         """Listen; after `vanish`, at the same address as before."""
         app = web.Application()
         app.on_response_prepare.append(harden)
-        app.router.add_get("/", lambda request: web.FileResponse(STATIC / "index.html"))
+        app.router.add_get("/", show_page)
         app.router.add_get("/ws", self._converse)
-        app.router.add_get("/api/ice-servers", lambda request: web.json_response({"iceServers": []}))
+        app.router.add_get("/api/ice-servers", list_ice_servers)
         app.router.add_get("/api/avatars/{id}/thumbnail", self._thumbnail)
         app.router.add_static("/static", STATIC)
         self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1, access_log=None)
@@ -201,7 +146,7 @@ class Stub:
                     await visit.obey(body)
         finally:
             self._sockets.discard(socket)
-            self.goodbyes.append(time.monotonic())
+            self.left.set()
             await visit.close()
         return socket
 
@@ -254,7 +199,7 @@ class StubVisit:
         await self.close()
         self._avatar_id = message.get("avatar_id") or self._avatar_id
         pc = self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._picture = PictureTrack(self._stub, self._avatar_id)
+        self._picture = PictureTrack(self._stub.picture, self._avatar_id)
         pc.addTrack(self._picture)
         pc.addTrack(SilenceTrack())
         lines = [line for line in message["sdp"].splitlines(keepends=True) if ".local" not in line]
@@ -269,6 +214,16 @@ class StubVisit:
         candidate = candidate_from_sdp(body["candidate"].removeprefix("candidate:"))
         candidate.sdpMid, candidate.sdpMLineIndex = body["sdpMid"], body["sdpMLineIndex"]
         await self._pc.addIceCandidate(candidate)
+
+
+async def show_page(request: web.Request) -> web.StreamResponse:
+    """Answer ``GET /``."""
+    return web.FileResponse(STATIC / "index.html")
+
+
+async def list_ice_servers(request: web.Request) -> web.StreamResponse:
+    """Answer ``GET /api/ice-servers``: none."""
+    return web.json_response({"iceServers": []})
 
 
 async def harden(request: web.Request, response: web.StreamResponse) -> None:

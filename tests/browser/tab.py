@@ -24,7 +24,8 @@ POINT = """(selector) => {
   const [x, y] = [left + width / 2, top + height / 2];
   const hit = document.elementFromPoint(x, y);
   if (!hit) return "outside the window";
-  return element.contains(hit) || hit.contains(element) || element.labels?.length ? [x, y] : `covered by ${hit.outerHTML.slice(0, 80)}`;
+  if (element.contains(hit) || hit.contains(element) || element.labels?.length) return [x, y];
+  return `covered by ${hit.outerHTML.slice(0, 80)}`;
 }"""
 """The middle of an element, or what is wrong with it in words."""
 KEYS = {
@@ -90,7 +91,7 @@ class Tab:
             await self._call("Input.dispatchMouseEvent", {"type": kind, "x": point[0], "y": point[1], **button})
 
     async def press(self, key: str, modifiers: int = 0) -> None:
-        """Press one key: a `KEYS` name such as ``Tab``, or a character. ``modifiers``: 1 alt, 2 ctrl, 4 meta, 8 shift."""
+        """Press one key: a `KEYS` name such as ``Tab``, or a character; modifiers: 1 alt, 2 ctrl, 4 meta, 8 shift."""
         code = KEYS.get(key, ord(key.upper()[0]))
         text = {"Enter": "\r", "Space": " "}.get(key, key if len(key) == 1 else "")
         body = {
@@ -105,7 +106,7 @@ class Tab:
     async def screenshot(self, path: Path) -> Path:
         """Write a PNG of the viewport."""
         answer = await self._call("Page.captureScreenshot", {"format": "png"})
-        path.write_bytes(base64.b64decode(answer["data"]))
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(answer["data"]))
         return path
 
     async def viewport(self, width: int, height: int, scale: float = 1.0, is_mobile: bool = False) -> None:
@@ -123,7 +124,10 @@ class Tab:
     async def permit(
         self, name: str = "microphone", setting: Literal["granted", "denied", "prompt"] = "granted"
     ) -> None:
-        """Answer the browser's question for this tab, before or after the page asks; wants a browser that was not told to grant."""
+        """Answer the browser's question for this tab, before or after the page asks.
+
+        Counts in a browser that was launched with ``grants_microphone=False``.
+        """
         permission = {"permission": {"name": name}, "setting": setting, "browserContextId": self._context}
         await self._devtools.call("Browser.setPermission", permission)
 
