@@ -1,7 +1,7 @@
 """``python -m training``: speech, lessons, networks, scores, weights and card, one after the other.
 
-Everything that was made once is kept in ``--work`` and not made again. ``--share 0.01`` runs the whole way on a hundredth of
-the data, to see that it runs.
+Everything that was made once is kept in ``--work`` and not made again. ``--share 0.01`` runs the whole way on a
+hundredth of the data, to see that it runs.
 """
 
 from __future__ import annotations
@@ -49,12 +49,16 @@ def main() -> int:
     chosen = max(runs, key=lambda run: card.merit(run[1]))
     say(f"chosen: {chosen[0].name}")
     options.out.write_bytes(chosen[0].read_bytes())
-    options.out.with_suffix(".md").write_text(card.text(runs, chosen, hours, PASSES, len(lessons["features"]), time.monotonic() - began))
+    options.out.with_suffix(".md").write_text(
+        card.text(runs, chosen, hours, PASSES, len(lessons["features"]), time.monotonic() - began)
+    )
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="training", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="training", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--lips", type=Path, default=Path("../shared/golden/lipsync"), help="measured lips")
     parser.add_argument("--work", type=Path, default=Path(".studio/training"), help="keeps what was made (1 GB)")
     parser.add_argument("--out", type=Path, default=lipnet.WEIGHTS, help="weights; the card goes beside them")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve, lfilter, sosfilt
 from scipy.signal import butter as butterworth
+from scipy.signal import fftconvolve, lfilter, sosfilt
 
 Float = NDArray[np.float32]
 RATE = 16000
@@ -42,9 +42,11 @@ def _rms(sound: Float) -> float:
 
 
 def _colour(sound: Float, dice: np.random.Generator) -> Float:
-    """Tilt the spectrum by one zero or pole, then bend it with up to two peaking filters (Bristow-Johnson's cookbook)."""
+    """Tilt the spectrum by one zero or pole, then bend it with up to two peaking filters (the audio EQ cookbook)."""
     tilt = dice.uniform(-0.6, 0.75)
-    sound = lfilter([1.0, -tilt], [1.0], sound) if dice.random() < 0.5 else lfilter([1.0 - abs(tilt)], [1.0, -tilt], sound)
+    sound = (
+        lfilter([1.0, -tilt], [1.0], sound) if dice.random() < 0.5 else lfilter([1.0 - abs(tilt)], [1.0, -tilt], sound)
+    )
     for _ in range(int(dice.integers(0, 3))):
         w = 2 * np.pi * float(np.exp(dice.uniform(np.log(150), np.log(6000)))) / RATE
         alpha = np.sin(w) / (2 * dice.uniform(0.5, 3))

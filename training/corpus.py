@@ -25,9 +25,13 @@ def sources(work: Path, grid_folder: Path, hours: Mapping[str, float], seed: int
         seed: Of everything drawn.
         say: Hears what goes on.
     """
+
+    def dice(name: str) -> random.Random:
+        return random.Random(f"{seed}/{name}")
+
     makers: dict[str, tuple[str, Callable[[], list[Utterance]]]] = {
-        "espeak": (f"{hours['espeak']:g}h-{seed}", lambda: _espeak(random.Random(f"{seed}/espeak"), hours["espeak"] * 3600)),
-        "flite": (f"{hours['flite']:g}h-{seed}", lambda: _flite(random.Random(f"{seed}/flite"), hours["flite"] * 3600, work)),
+        "espeak": (f"{hours['espeak']:g}h-{seed}", lambda: _espeak(dice("espeak"), hours["espeak"] * 3600)),
+        "flite": (f"{hours['flite']:g}h-{seed}", lambda: _flite(dice("flite"), hours["flite"] * 3600, work)),
         "grid": ("1", lambda: grid.read(grid_folder)),
     }  # fmt: skip
     paths = {}

@@ -16,25 +16,25 @@ from training.utterance import Utterance
 _RETRIEVAL, _PHONEME_EVENTS, _IPA, _UTF8, _CHARACTERS = 1, 1, 2, 1, 1
 _PHONEME, _LIST_END = 7, 0
 _RATE, _PITCH, _RANGE = 1, 3, 4
-LANGUAGES = {
-    "en-us": 8.0, "ja": 3.0, "ko": 1.5, **dict.fromkeys(("de", "fr", "es", "it", "pt-br", "nl", "pl", "ru", "cmn"), 2.0),
-    **dict.fromkeys("ar bg bn cs da el es-419 fa fi he hi hu hy ro sv th tr uk vi".split(), 1.0),
-}  # fmt: skip
+OFTEN = ("de", "fr", "es", "it", "pt-br", "nl", "pl", "ru")
+SELDOM = ("ar", "bg", "bn", "cs", "da", "el", "es-419", "fa", "fi", "he", "hi", "hu", "hy", "ro", "sv",
+          "th", "tr", "uk", "vi")  # fmt: skip
+LANGUAGES = {"en-us": 8.0, "ja": 3.0, "ko": 1.5, **dict.fromkeys(OFTEN, 2.0), **dict.fromkeys(SELDOM, 1.0)}
 """Language -> how often it is drawn."""
 LOCALES = {
     "en-us": "en_US", "ja": "ja_JP", "ko": "ko_KR", "de": "de_DE", "fr": "fr_FR", "es": "es_ES", "it": "it_IT",
-    "pt-br": "pt_BR", "nl": "nl_NL", "pl": "pl_PL", "ru": "ru_RU", "cmn": "zh_CN", "ar": "ar_AA", "bg": "bg_BG",
+    "pt-br": "pt_BR", "nl": "nl_NL", "pl": "pl_PL", "ru": "ru_RU", "ar": "ar_AA", "bg": "bg_BG",
     "bn": "bn_BD", "cs": "cs_CZ", "da": "da_DK", "el": "el_GR", "es-419": "es_MX", "fa": "fa_IR", "fi": "fi_FI",
-    "he": "he_IL", "hi": "hi_IN", "hu": "hu_HU", "hy": "hy_AM", "ro": "ro_RO", "sv": "sv_SE", "th": "th_TH", "tr": "tr_TR",
-    "uk": "uk_UA", "vi": "vi_VN",
+    "he": "he_IL", "hi": "hi_IN", "hu": "hu_HU", "hy": "hy_AM", "ro": "ro_RO", "sv": "sv_SE", "th": "th_TH", "tr":
+    "tr_TR", "uk": "uk_UA", "vi": "vi_VN",
 }  # fmt: skip
 """Language -> locale of Faker's texts."""
 VARIANTS = (*(f"f{i}" for i in range(1, 6)), *(f"m{i}" for i in range(1, 9)), "Alex", "Andy", "Annie", "Denis", "Gene",
-            "Henrique", "Hugo", "Iven", "Jacky", "Lee", "Linda", "Mario", "Max", "Michael", "Mike", "Mr_serious", "Reed",
-            "Tweaky", "Zac", "adam", "anika", "antonio", "aunty", "belinda", "benjamin", "boris", "caleb", "ed", "edward",
-            "grandma", "grandpa", "john", "kaukovalta", "linda", "marcelo", "max", "michel", "miguel", "norbert", "pablo",
-            "paul", "pedro", "quincy", "rob", "robert", "robosoft", "sandro", "shelby", "steph", "travis", "victor",
-            "zac")  # fmt: skip
+            "Henrique", "Hugo", "Iven", "Jacky", "Lee", "Linda", "Mario", "Max", "Michael", "Mike", "Mr_serious",
+            "Reed", "Tweaky", "Zac", "adam", "anika", "antonio", "aunty", "belinda", "benjamin", "boris", "caleb",
+            "ed", "edward", "grandma", "grandpa", "john", "kaukovalta", "linda", "marcelo", "max", "michel",
+            "miguel", "norbert", "pablo", "paul", "pedro", "quincy", "rob", "robert", "robosoft", "sandro", "shelby",
+            "steph", "travis", "victor", "zac")  # fmt: skip
 
 
 class _Id(ctypes.Union):
@@ -79,9 +79,7 @@ class Espeak:
             library.espeak_SetParameter(parameter, value, 0)
         self._sound, self._events = [], []
         encoded = text.encode()
-        library.espeak_Synth(
-            encoded, ctypes.c_size_t(len(encoded) + 1), 0, _CHARACTERS, 0, _UTF8, None, None
-        )
+        library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, _CHARACTERS, 0, _UTF8, None, None)
         library.espeak_Synchronize()
         if not self._sound or len(self._events) < 3:
             return None

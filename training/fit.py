@@ -62,7 +62,9 @@ def _loss(network: LipNetwork, batch: Mapping[str, torch.Tensor]) -> torch.Tenso
     error = (predicted[:, :, :4] - target) * known[:, :, :4]
     change = error[:, 1:] - error[:, :-1]
     curves = (error.square() * importance).mean() + 2.0 * (change.square() * importance).mean()
-    gates = functional.binary_cross_entropy_with_logits(predicted[:, :, 4:], batch["targets"][:, :, 4:], reduction="none")
+    gates = functional.binary_cross_entropy_with_logits(
+        predicted[:, :, 4:], batch["targets"][:, :, 4:], reduction="none"
+    )
     side = functional.cross_entropy(phones.flatten(0, 1), batch["phones"].flatten(), ignore_index=-1)
     return curves + (gates * known[:, :, 4:]).mean() + SIDE_TASK * side
 

@@ -1,7 +1,7 @@
 """What a mouth does at each sound: a table of phones, and how neighbours pull at each other.
 
-The values are those of the audio2mouth specification, section 4, anchored there on the measured lips of one talker. Units:
-``open`` and ``dwidth`` are fractions of the distance of the outer eye corners, ``jaw`` and ``round`` 0..1.
+The values are those of the audio2mouth specification, section 4, anchored there on the measured lips of one talker.
+Units: ``open`` and ``dwidth`` are fractions of the distance of the outer eye corners, ``jaw`` and ``round`` 0..1.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ Float = NDArray[np.float32]
 
 CHANNELS = ("open", "dwidth", "jaw", "round", "press", "fv")
 VOWELS = """
-i .12 .045 .25 0   ɪ .12 .035 .35 0   e .145 .045 .4 0   ɛ .14 .03 .55 0   æ .17 .03 .75 0   a .18 .02 .9 0   ɐ .15 .01 .7 0
-ɑ .18 0 .95 0   ɒ .14 -.03 .75 .35   ʌ .135 0 .6 0   ə .095 0 .35 0   ɜ .09 -.015 .4 .2   ɚ .08 -.02 .35 .25   ɔ .1 -.06 .6 .6
+i .12 .045 .25 0   ɪ .12 .035 .35 0   e .145 .045 .4 0   ɛ .14 .03 .55 0   æ .17 .03 .75 0   a .18 .02 .9 0
+ɐ .15 .01 .7 0
+ɑ .18 0 .95 0   ɒ .14 -.03 .75 .35   ʌ .135 0 .6 0   ə .095 0 .35 0   ɜ .09 -.015 .4 .2   ɚ .08 -.02 .35 .25
+ɔ .1 -.06 .6 .6
 o .09 -.07 .5 .75   ʊ .065 -.045 .35 .65   u .045 -.07 .25 1   y .05 -.06 .2 .95   ø .075 -.055 .4 .8   œ .1 -.04 .5 .65
-ɯ .09 .01 .25 .1   ɨ .1 .015 .3 0   ʉ .06 -.05 .25 .8   ɘ .1 .01 .4 0   ɤ .1 0 .45 0   ʏ .06 -.05 .3 .8   ɵ .08 -.05 .4 .7
+ɯ .09 .01 .25 .1   ɨ .1 .015 .3 0   ʉ .06 -.05 .25 .8   ɘ .1 .01 .4 0   ɤ .1 0 .45 0   ʏ .06 -.05 .3 .8
+ɵ .08 -.05 .4 .7
 ɞ .1 -.03 .5 .4   ɶ .15 -.01 .8 .3
 """
 CONSONANTS = """
@@ -41,10 +44,11 @@ x .11 0 .35 0 .3 .2   χ .11 0 .35 0 .3 .2   ç .11 .02 .25 0 .5 .4   h .1 0 .4 
 PRESSED, BITTEN = frozenset("pbmɸβ"), frozenset("fvʋ")
 SILENCE = "_"
 ARPABET = {
-    "AA": "ɑ", "AE": "æ", "AH": "ʌ", "AO": "ɔ", "AW": "aʊ", "AX": "ə", "AY": "aɪ", "B": "b", "CH": "tʃ", "D": "d", "DH": "ð",
-    "EH": "ɛ", "ER": "ɚ", "EY": "eɪ", "F": "f", "G": "ɡ", "HH": "h", "IH": "ɪ", "IY": "i", "JH": "dʒ", "K": "k", "L": "l",
-    "M": "m", "N": "n", "NG": "ŋ", "OW": "oʊ", "OY": "ɔɪ", "P": "p", "R": "ɹ", "S": "s", "SH": "ʃ", "T": "t", "TH": "θ",
-    "UH": "ʊ", "UW": "u", "V": "v", "W": "w", "Y": "j", "Z": "z", "ZH": "ʒ", "SIL": SILENCE, "PAU": SILENCE,
+    "AA": "ɑ", "AE": "æ", "AH": "ʌ", "AO": "ɔ", "AW": "aʊ", "AX": "ə", "AY": "aɪ", "B": "b", "CH": "tʃ", "D": "d",
+    "DH": "ð", "EH": "ɛ", "ER": "ɚ", "EY": "eɪ", "F": "f", "G": "ɡ", "HH": "h", "IH": "ɪ", "IY": "i", "JH": "dʒ",
+    "K": "k", "L": "l", "M": "m", "N": "n", "NG": "ŋ", "OW": "oʊ", "OY": "ɔɪ", "P": "p", "R": "ɹ", "S": "s", "SH":
+    "ʃ", "T": "t", "TH": "θ", "UH": "ʊ", "UW": "u", "V": "v", "W": "w", "Y": "j", "Z": "z", "ZH": "ʒ", "SIL":
+    SILENCE, "PAU": SILENCE,
 }  # fmt: skip
 
 FORWARD_S = np.array([0.09, 0.06, 0.12, 0.07])
@@ -108,7 +112,7 @@ def spell(symbol: str, start: float, end: float) -> list[Phone]:
 
 
 def curves(phones: Sequence[Phone], rows: int, beat: float = 0.04) -> Float:
-    """Return (rows, 6) targets in `CHANNELS` order at the times 0, beat, 2 beat, ...: each phone pulls with its weight."""
+    """Return (rows, 6) targets in `CHANNELS` order, one every ``beat`` seconds: each phone pulls with its weight."""
     times = np.arange(rows)[:, None] * beat
     start, end = (np.array([getattr(p, name) for p in phones]) for name in ("start", "end"))
     quarter = (end - start) / 4

@@ -17,7 +17,7 @@ SCALES = (0.08, 0.04, 0.25, 0.35)
 
 
 class LipNetwork(nn.Module):
-    """(B, 4 rows, 42) features -> (B, rows, 6) scaled outputs (the last two are logits) and (B, rows, classes) logits."""
+    """(B, 4 rows, 42) features -> (B, rows, 6) scaled outputs, the last two logits, and (B, rows, classes) logits."""
 
     def __init__(self, first: int = 48, second: int = 64, hidden: int = 96) -> None:
         super().__init__()
@@ -44,9 +44,13 @@ def weights(network: LipNetwork) -> dict[str, NDArray[np.float32]]:
     """Return the arrays that `studio.engines.portrait.lipnet` reads, laid out for vector-matrix products."""
     named = {name: value.detach().numpy().astype(np.float32) for name, value in network.state_dict().items()}
     return {
-        "first_w": np.ascontiguousarray(named["first.weight"].transpose(2, 1, 0).reshape(-1, network.first.out_channels)),
+        "first_w": np.ascontiguousarray(
+            named["first.weight"].transpose(2, 1, 0).reshape(-1, network.first.out_channels)
+        ),
         "first_b": named["first.bias"],
-        "second_w": np.ascontiguousarray(named["second.weight"].transpose(2, 1, 0).reshape(-1, network.second.out_channels)),
+        "second_w": np.ascontiguousarray(
+            named["second.weight"].transpose(2, 1, 0).reshape(-1, network.second.out_channels)
+        ),
         "second_b": named["second.bias"],
         "input_w": np.ascontiguousarray(named["memory.weight_ih_l0"].T),
         "input_b": named["memory.bias_ih_l0"],

@@ -77,7 +77,9 @@ def _lesson(
     utterances: Sequence[Utterance],
     dice: np.random.Generator,
 ) -> Lesson:
-    targets = curves([Phone(SILENCE, -1.0, phones[0].start), *phones, Phone(SILENCE, phones[-1].end, SECONDS + 1.0)], ROWS)
+    targets = curves(
+        [Phone(SILENCE, -1.0, phones[0].start), *phones, Phone(SILENCE, phones[-1].end, SECONDS + 1.0)], ROWS
+    )
     is_real = ~np.isnan(real)
     targets[:, :3] = np.where(is_real, real, targets[:, :3])
     known = np.ones((ROWS, len(CHANNELS)), bool)
@@ -109,7 +111,9 @@ def build(path: Path, source: Path, passes: int, seed: int) -> None:
     )
 
 
-def build_all(work: Path, sources: Mapping[str, Path], passes: Mapping[str, int], seed: int) -> dict[str, NDArray[np.generic]]:
+def build_all(
+    work: Path, sources: Mapping[str, Path], passes: Mapping[str, int], seed: int
+) -> dict[str, NDArray[np.generic]]:
     """Build what is missing, one process per core, and return all lessons together."""
     jobs = {}
     for name, source in sources.items():

@@ -1,9 +1,9 @@
 """How well the mouth follows real lips: ``python -m tests.bench.lipsync DIR [--json]``.
 
-Runs the sound-to-mouth model, causally, over every clip of a folder (``studio_*.npz``, ``wild_*.npz``: measured lips with
-their sound, 25 a second) and prints the scores that this field of the project agreed on: r of the opening at lag 0, the lag of
-the best r, r of the width, the share of p/b/m that really close, the share of silence that is shut. Two baselines run beside it:
-the loudness envelope and the hand-made first model.
+Runs the sound-to-mouth model, causally, over every clip of a folder (``studio_*.npz``, ``wild_*.npz``: measured lips
+with their sound, 25 a second) and prints the scores that this field of the project agreed on: r of the opening at
+lag 0, the lag of the best r, r of the width, the share of p/b/m that really close, the share of silence that is
+shut. Two baselines run beside it: the loudness envelope and the hand-made first model.
 """
 
 from __future__ import annotations
@@ -220,7 +220,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    clips = [read_clip(path) for path in sorted(options.folder.glob("*.npz")) if path.name.startswith(("studio_", "wild_"))]
+    clips = [
+        read_clip(path) for path in sorted(options.folder.glob("*.npz")) if path.name.startswith(("studio_", "wild_"))
+    ]
     if not clips:
         print(f"{options.folder} has no clips called studio_*.npz or wild_*.npz", file=sys.stderr)
         return 2
@@ -230,7 +232,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "loudness": {clip.name: score(envelope(clip), None, clip) for clip in clips},
     }
     totals = {name: summary(scores) for name, scores in systems.items()}
-    report: dict[str, Any] = {**totals["model"], "clips": len(clips), "baselines": {k: totals[k] for k in list(totals)[1:]}}
+    report: dict[str, Any] = {
+        **totals["model"],
+        "clips": len(clips),
+        "baselines": {k: totals[k] for k in list(totals)[1:]},
+    }
     if options.json:
         print(json.dumps(report))
         return 0

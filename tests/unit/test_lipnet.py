@@ -32,7 +32,9 @@ def weights() -> LipWeights:
 
 def sound(seconds: float, seed: int = 1) -> np.ndarray:
     dice = np.random.default_rng(seed)
-    return (dice.standard_normal(int(seconds * 16000)) * 3000 * np.linspace(0.1, 1, int(seconds * 16000))).astype(np.int16)
+    return (dice.standard_normal(int(seconds * 16000)) * 3000 * np.linspace(0.1, 1, int(seconds * 16000))).astype(
+        np.int16
+    )
 
 
 @settings(max_examples=20, deadline=None)
@@ -106,7 +108,10 @@ def test_read_of_wrong_weights_says_what_is_wrong(tmp_path: Path, weights: LipWe
 
 
 def test_silence_gives_no_sound_of_its_own(weights: LipWeights) -> None:
-    assert all(isinstance(row, MouthRow) and np.isfinite(row).all() for row in LearnedVoice(weights).feed(np.zeros(6400, np.int16)))
+    assert all(
+        isinstance(row, MouthRow) and np.isfinite(row).all()
+        for row in LearnedVoice(weights).feed(np.zeros(6400, np.int16))
+    )
 
 
 def test_training_hears_what_the_studio_hears() -> None:
@@ -117,7 +122,13 @@ def test_training_hears_what_the_studio_hears() -> None:
 
 
 def test_curves_close_for_p_and_open_for_a() -> None:
-    phones = [Phone(SILENCE, 0, 0.4), Phone("a", 0.4, 0.8), Phone("p", 0.8, 0.92), Phone("a", 0.92, 1.3), Phone(SILENCE, 1.3, 2)]
+    phones = [
+        Phone(SILENCE, 0, 0.4),
+        Phone("a", 0.4, 0.8),
+        Phone("p", 0.8, 0.92),
+        Phone("a", 0.92, 1.3),
+        Phone(SILENCE, 1.3, 2),
+    ]
     made = dict(zip(CHANNELS, curves(phones, 50).T, strict=True))
     assert made["open"][15] > 0.12 and made["jaw"][15] > 0.6
     assert made["open"][21] < 0.05 and made["press"][21] == 1.0

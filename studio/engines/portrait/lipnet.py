@@ -1,8 +1,8 @@
 """The learned sound-to-mouth model: the contract of `voice.Voice`, seventy thousand weights, plain numpy.
 
 Two strided convolutions see 13 hops of 10 ms around a beat, a gated recurrent unit remembers, six numbers come out
-(audio2mouth specification, section 3). `training/` makes the weights and their card. Every product has the same shapes in
-every call, so any chunking of the sound gives the same bits. Knows nothing of pictures.
+(audio2mouth specification, section 3). `training/` makes the weights and their card. Every product has the same
+shapes in every call, so any chunking of the sound gives the same bits. Knows nothing of pictures.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class LipWeights:
             arrays = {f.name: np.ascontiguousarray(stored[f.name], np.float32) for f in fields(cls)}
         first, second, hidden = (len(arrays[name]) for name in ("first_b", "second_b", "memory_w"))
         shapes = {
-            "first_w": (_KERNEL * FEATURES, first), "second_w": (_KERNEL * first, second), "input_w": (second, 3 * hidden),
-            "input_b": (3 * hidden,), "memory_w": (hidden, 3 * hidden), "memory_b": (3 * hidden,),
+            "first_w": (_KERNEL * FEATURES, first), "second_w": (_KERNEL * first, second), "input_w": (second, 3 *
+            hidden), "input_b": (3 * hidden,), "memory_w": (hidden, 3 * hidden), "memory_b": (3 * hidden,),
             "out_w": (hidden, 6), "out_b": (6,),
         }  # fmt: skip
         for name, shape in shapes.items():
