@@ -16,13 +16,15 @@ GLASS, GLASS_DARK = "#1c2547", "#070a19"
 LIGHT, CORE, GLOW = "#3fe0ff", "#e9fdff", "#18a8ff"
 TONGUE, BLUSH = "#ff7f7a", "#ff6f9c"
 
-EYE_X, EYE_Y = 50.0, 226.0
+EYE_X, EYE_Y = 50.0, 222.0
 """Of the right eye: from the middle, and down; px."""
 EYE_HALF = (18.5, 25.0)
 SHUT_HALF = (20.0, 2.7)
-MOUTH = (MIDDLE, 284.0)
+MOUTH = (MIDDLE, 283.0)
 STROKE = 5.6
 """Width of the mouth's line."""
+HIGHEST = 17.0
+"""How far above its middle a mouth opens at most: its box ends there, below the eyes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,10 @@ def moved(line: Line, x: float, y: float) -> Line:
     return shifted
 
 
-def draw_lights(art: Drawing, look: Look) -> None:
-    """Draw eyes, cheeks and mouth."""
+def draw_cheeks(art: Drawing) -> None:
+    """Draw what never changes."""
     for side in (-1, 1):
-        cheek = ellipse(MIDDLE + side * 76, 266, 13, 7.5)
-        art.fill(cheek, paint=BLUSH, opacity=0.55, blur=5)
-        _draw_eye(art, side, look)
-    _draw_mouth(art, look)
+        art.fill(ellipse(MIDDLE + side * 76, 266, 13, 7.5), paint=BLUSH, opacity=0.55, blur=5)
 
 
 def _glow(art: Drawing, *lines: Line) -> None:
@@ -63,7 +62,8 @@ def _bent(line: Line, middle: float, half: float, bend: float) -> Line:
     return np.stack([line[:, 0], line[:, 1] - bend * (t * t - 0.35)], 1)
 
 
-def _draw_eye(art: Drawing, side: int, look: Look) -> None:
+def draw_eye(art: Drawing, side: int, look: Look) -> None:
+    """Draw the image's left (-1) or right (1) eye."""
     shut = look.blink**0.9
     rx, ry = (a + (b - a) * shut for a, b in zip(EYE_HALF, SHUT_HALF, strict=True))
     x, y = MIDDLE + side * EYE_X, EYE_Y + 5 * shut
@@ -78,7 +78,8 @@ def _draw_eye(art: Drawing, side: int, look: Look) -> None:
         art.fill(ellipse(*at, 5.2, 6.4 * spark + 0.1, 18), paint="#ffffff", opacity=0.95 * spark, blur=0.5)
 
 
-def _draw_mouth(art: Drawing, look: Look) -> None:
+def draw_mouth(art: Drawing, look: Look) -> None:
+    """Draw the mouth."""
     outer, inner = lips(look.opening, look.rounding)
     ring = [outer] if inner is None else [outer, inner]
     if inner is not None:
@@ -102,7 +103,7 @@ def lips(opening: float, rounding: float) -> tuple[Line, Line | None]:
     height = 6 + 44 * opening * (1 - 0.25 * tight) + 8 * tight
     smile = 7.5 * (1 - opening) ** 1.6 * (1 - 0.8 * tight) * (1 + 0.2 * wide)
     # an open mouth drops its lower edge farther than it lifts the upper one
-    above = height * (0.5 - 0.15 * (1 - tight) * min(1.0, 3 * opening))
+    above = min(height * (0.5 - 0.15 * (1 - tight) * min(1.0, 3 * opening)), HIGHEST)
     pills = (_pill(width / 2 - d, above - d, height - above - d, tight) for d in (0.0, STROKE))
     edges = [_bent(moved(pill, *MOUTH), MOUTH[0], width / 2, smile) for pill in pills]
     hollow = height - 2 * STROKE > 1.2

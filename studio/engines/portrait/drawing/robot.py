@@ -5,10 +5,22 @@ Light comes from the upper left; the wall's violet comes back on the lower right
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 
 from studio.engines.portrait.drawing.curves import MIDDLE, Line, ellipse, mirrored, ribbon, rounded, smooth, tapered
-from studio.engines.portrait.drawing.display import GLASS, GLASS_DARK, LIGHT, Look, draw_lights, draw_reflections, moved
+from studio.engines.portrait.drawing.display import (
+    GLASS,
+    GLASS_DARK,
+    LIGHT,
+    Look,
+    draw_cheeks,
+    draw_eye,
+    draw_mouth,
+    draw_reflections,
+    moved,
+)
 from studio.engines.portrait.drawing.files import Artwork, Atlas
 from studio.engines.portrait.drawing.raster import SIZE, Backdrop, Byte, Float, feather, grain, quantise, render
 from studio.engines.portrait.drawing.svg import Drawing, mix
@@ -19,12 +31,12 @@ WHITE, SHELL, SHADE, DEEP, BOUNCE = "#ffffff", "#eff0fa", "#b4b9de", "#6f73aa", 
 CORAL, CORAL_LIGHT, CORAL_DARK = "#ff7a5a", "#ffc7a8", "#b9433b"
 METAL, METAL_LIGHT, METAL_DARK = "#8c92ba", "#d5d9f0", "#3f4470"
 
-EYE_BOXES: tuple[Box, Box] = ((158, 178, 254, 264), (258, 178, 354, 264))
-MOUTH_BOX: Box = (194, 264, 318, 330)
+BOXES: tuple[Box, Box, Box] = ((158, 172, 254, 258), (258, 172, 354, 258), (194, 258, 318, 328))
+"""Of the lights: left eye, right eye, mouth."""
 EVERYWHERE: Box = (0, 0, SIZE, SIZE)
 BLINKS, JAWS, ROUNDS = 11, 14, 11
 """Stages of the atlases: so many that an edge moves less than 3 px from one to the next."""
-ZOOM = 3
+ZOOM = 2
 FEATHER = 6
 """Pixels over which a tile grows into the picture at its border: what a light's glow reaches beyond it is faint."""
 
@@ -34,8 +46,7 @@ def artwork() -> Artwork:
     stage = Stage()
     blinks = [[Look(blink=b)] for b in np.linspace(0, 1, BLINKS)]
     words = [[Look(opening=j, rounding=r) for r in np.linspace(-1, 1, ROUNDS)] for j in np.linspace(0, 1, JAWS)]
-    left, right = (stage.atlas(blinks, box) for box in EYE_BOXES)
-    mouth = stage.atlas(words, MOUTH_BOX)
+    left, right, mouth = (stage.atlas(light, looks) for light, looks in enumerate((blinks, blinks, words)))
     return Artwork(stage.picture(), stage.mask, (left, right), mouth)
 
 
@@ -46,29 +57,44 @@ class Stage:
         figure = render(draw_figure(), EVERYWHERE, ZOOM)
         self._dark = _over(BACKDROP.paint(), figure)
         self._surface = render(draw_surface(), EVERYWHERE, ZOOM)
+        self._lights = [render(_light(light, Look()), EVERYWHERE, ZOOM) for light in range(len(BOXES))]
         self._noise = grain(31)
         self.mask = np.clip(np.rint(figure[..., 3]), 0, 255).astype(np.uint8)
         """(512, 512) 255 on the figure."""
-        self._rest = self.show(Look(), EVERYWHERE)
+        self._rest = self._shown(EVERYWHERE, self._lights)
 
-    def show(self, look: Look, box: Box) -> Float:
-        """Return the levels in ``box`` (h, w, 3), not rounded, with these lights on."""
-        art = Drawing()
-        draw_lights(art, look)
-        return _over(_over(_cut(self._dark, box), render(art, box, ZOOM)), _cut(self._surface, box))
+    def _shown(self, box: Box, lights: list[Float]) -> Float:
+        """Return the levels in ``box`` (h, w, 3), not rounded."""
+        return reduce(_over, [*lights, _cut(self._surface, box)], _cut(self._dark, box))
 
-    def atlas(self, looks: list[list[Look]], box: Box) -> Atlas:
-        """Return the tiles of ``box``; the picture takes over the one at rest."""
+    def atlas(self, light: int, looks: list[list[Look]]) -> Atlas:
+        """Return the tiles of one of `BOXES`; the picture takes over the one at rest."""
+        box = BOXES[light]
         share = feather(box[3] - box[1], box[2] - box[0], FEATHER)
-        around = _cut(self._rest, box)
-        tiles = [[around + share * (self.show(look, box) - around) for look in row] for row in looks]
+        around, noise = _cut(self._rest, box), _cut(self._noise, box)
+        lights = [_cut(layer, box) for layer in self._lights]
+
+        def tile(look: Look) -> Float:
+            lights[light] = render(_light(light, look), box, ZOOM)
+            return np.asarray(around + share * (self._shown(box, lights) - around), np.float32)
+
+        tiles = [[tile(look) for look in row] for row in looks]
         around[:] = tiles[0][len(tiles[0]) // 2]
-        noise = _cut(self._noise, box)
         return Atlas(box, np.concatenate([np.concatenate([quantise(tile, noise) for tile in row], 1) for row in tiles]))
 
     def picture(self) -> Byte:
         """Return the picture at rest (512, 512, 3); call it after all `atlas`."""
         return quantise(self._rest, self._noise)
+
+
+def _light(light: int, look: Look) -> Drawing:
+    """Return the drawing of one light alone, in the order of `BOXES`."""
+    art = Drawing()
+    if light < 2:
+        draw_eye(art, (-1, 1)[light], look)
+    else:
+        draw_mouth(art, look)
+    return art
 
 
 def _over(below: Float, layer: Float) -> Float:
@@ -156,6 +182,7 @@ def _draw_glass(art: Drawing) -> None:
     _edge(art, glass, (0, 9), "#000208", 0.75, 9)
     with art.inside(glass):
         art.fill(ellipse(256, 330, 110, 40), paint="#3a2f8f", opacity=0.30, blur=20)
+        draw_cheeks(art)
 
 
 def _draw_antenna(art: Drawing) -> None:
