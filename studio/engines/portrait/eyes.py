@@ -23,7 +23,7 @@ GAZE_MM = 2.5
 """Gaze of the outer columns of a drawn eye's tiles."""
 LIGHT_PX = 3.4
 """How far a light moves, px per mm of gaze: more than an iris of that scale would, else nobody sees it."""
-LIGHT_SLOPE = 0.5
+LIGHT_SLOPE = 0.75
 """How much of its own width the glass beside a light may be squeezed by."""
 _BLINK_STEPS, _GAZE_STEPS = 64, 20
 """Steps per unit of blink and per millimetre of gaze: finer changes do not repaint the eye."""
