@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,17 +20,17 @@ AVATARS = ("mira", "omar", "robot", "astronaut")
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
-def shipped() -> list[dict[str, str]]:
-    """Return configuration entries of the shipped avatars that are in this checkout."""
+def shipped(avatars: Sequence[str] = AVATARS) -> list[dict[str, str]]:
+    """Return configuration entries of those of ``avatars`` that are in this checkout."""
     folder = ROOT / "static" / "avatars"
-    sources = [(avatar, folder / avatar) for avatar in AVATARS]
+    sources = [(avatar, folder / avatar) for avatar in avatars]
     sources = [(avatar, path if path.is_dir() else path.with_suffix(".png")) for avatar, path in sources]
     return [{"id": avatar, "source": str(path)} for avatar, path in sources if path.exists()]
 
 
-def configuration(cache: Path = ROOT / ".studio") -> dict[str, Any]:
-    """Return a configuration with the shipped avatars and no seat limit worth the name."""
-    return {"cache": str(cache), "limits": {"sessions": 64}, "avatars": shipped()}
+def configuration(avatars: Sequence[str] = AVATARS, cache: Path | None = None) -> dict[str, Any]:
+    """Return a configuration with shipped avatars and no seat limit worth the name."""
+    return {"cache": str(cache or ROOT / ".studio"), "limits": {"sessions": 64}, "avatars": shipped(avatars)}
 
 
 def machine() -> dict[str, object]:

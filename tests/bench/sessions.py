@@ -122,7 +122,7 @@ async def run(options: argparse.Namespace, log: TextIO) -> dict[str, Any]:
     result: dict[str, Any] = {"machine": machine(), "seconds": options.seconds, "avatar": options.avatar}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = configuration() if options.cache is None else configuration(options.cache)
+        config = configuration(cache=options.cache)
         packets = opus_packets(make_speech(folder / "speech.wav"))
         async with studio(folder, config):
             result["avatars"] = len(config["avatars"])  # started once so that every avatar is prepared
