@@ -97,11 +97,13 @@ export class Gallery extends EventTarget {
   #lay(card) {
     const copy = /** @type {DocumentFragment} */ (this.#template.content.cloneNode(true));
     const label = /** @type {HTMLLabelElement} */ (copy.firstElementChild);
-    const [radio, image, name, reason] = ["input", "img", "b", "small"].map((tag) => /** @type {any} */ (label.querySelector(tag)));
+    const [radio, image, loop, name, reason] = ["input", "img", "source", "b", "small"].map((tag) => /** @type {any} */ (label.querySelector(tag)));
     radio.value = card.id;
     radio.disabled = !card.ready;
     image.hidden = !card.thumbnail;
-    if (card.thumbnail) image.src = new URL(card.thumbnail, document.baseURI).href;
+    if (card.loop) loop.srcset = card.loop;
+    else loop.remove();
+    if (card.thumbnail) image.src = card.thumbnail;
     name.textContent = card.name;
     reason.textContent = card.ready ? "" : card.reason || "Not ready on this server.";
     label.title = reason.textContent;

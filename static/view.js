@@ -94,7 +94,7 @@ export class View extends EventTarget {
     if (!card) return;
     this.#avatar = id;
     this.#gallery.choose(id);
-    const still = card.thumbnail && new URL(card.thumbnail, document.baseURI).href;
+    const still = (card.still || card.thumbnail) && new URL(card.still || card.thumbnail, document.baseURI).href;
     this.#video.poster = still;
     this.#video.setAttribute("aria-label", `${card.name}, live`);
     find("stage").style.setProperty("--still", still ? `url("${still}")` : "none");

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from studio import picture
+from studio.beat import FPS
 from studio.engine import ENGINES, Avatar, Engine, Finding, Prepared, Progress, load_engine
 from studio.errors import AvatarNotFound, AvatarNotReady, ConfigError, StudioError
 from studio.spec import AvatarSpec, StudioSpec
@@ -30,6 +31,10 @@ BEST_FIRST = ("portrait",)
 """What ``engine: auto`` tries, in this order."""
 MARK = "prepared.json"
 """Written last into a prepared avatar's folder; holds the findings."""
+STILL_SIDE = 512
+LOOP = "loop.webp"
+LOOP_STEP = 3
+"""Every so many beats of the idle loop make a picture of the small one."""
 STALE_SECONDS = 86_400.0
 """Other preparations of an avatar are removed when nobody has touched them for that long."""
 
@@ -58,6 +63,10 @@ class Shelf(Generic[S]):
     findings: Sequence[Finding] = ()
     thumbnail: bytes = b""
     """JPEG, empty until it is ready."""
+    still: bytes = b""
+    """The same picture for a stage, (512, 512)."""
+    loop: bytes = b""
+    """The idle life as an animated WebP, empty if there is none."""
     reason: str = "It is still being prepared."
     """Why it is not ready; empty when it is."""
 
@@ -150,7 +159,8 @@ class Library(Generic[S]):
             report(spec.id, done, phrase)
 
         prepared, avatar = _brought_in(engine, spec, self._cache, progress)
-        shelf.thumbnail = picture.thumbnail(avatar.idle(0))
+        shelf.thumbnail, shelf.still = picture.thumbnail(avatar.idle(0)), picture.thumbnail(avatar.idle(0), STILL_SIDE)
+        shelf.loop = _loop(avatar, prepared.folder / LOOP)
         shelf.findings = prepared.findings
         shelf.loaded = LoadedAvatar(spec, engine, scheduler, avatar)
         report(spec.id, 1.0, "ready")
@@ -207,6 +217,21 @@ def _brought_in(engine: Engine, spec: AvatarSpec, cache: Path, progress: Progres
         log.warning("avatar %s is prepared again: %s", spec.id, error)
         prepared = prepare(engine, dataclasses.replace(spec, preparation=True), cache, progress)
         return prepared, engine.load(prepared)
+
+
+def _loop(avatar: Avatar, file: Path) -> bytes:
+    """Return the idle loop as a small animation; drawn once for each preparation, kept in ``file``."""
+    if avatar.idle_length < 2:
+        return b""
+    if file.exists():
+        return file.read_bytes()
+    beats = range(0, avatar.idle_length, LOOP_STEP)
+    durations = [min(LOOP_STEP, avatar.idle_length - beat) * 1000 // FPS for beat in beats]
+    loop = picture.moving_thumbnail(map(avatar.idle, beats), durations)
+    draft = file.with_name(f".{secrets.token_hex(6)}")
+    draft.write_bytes(loop)
+    draft.replace(file)
+    return loop
 
 
 def _cached(spec: AvatarSpec, folder: Path) -> Prepared | None:

@@ -80,6 +80,10 @@ class AvatarCard:
     ready: bool
     reason: str = ""
     """Why it is not ready, in words."""
+    still: str = ""
+    """URL of a picture for a stage, larger than the thumbnail."""
+    loop: str = ""
+    """URL of an endless animation of the thumbnail's size; empty if it does not move."""
 
 
 @dataclass(frozen=True, slots=True)

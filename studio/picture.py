@@ -5,6 +5,8 @@ Knows OpenCV, nothing of av, engines or time.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -66,11 +68,25 @@ def jpeg(picture: Picture, quality: int = 85) -> bytes:
 
 def thumbnail(picture: Picture, side: int = 256) -> bytes:
     """Return the centre square as a JPEG of ``side`` pixels."""
-    rgb = to_rgb(picture)
-    edge = min(rgb.shape[:2])
-    top, left = (rgb.shape[0] - edge) // 2, (rgb.shape[1] - edge) // 2
-    square = cv2.resize(rgb[top : top + edge, left : left + edge], (side, side), interpolation=cv2.INTER_AREA)
-    return _jpeg(cv2.cvtColor(square, cv2.COLOR_RGB2BGR), 85)
+    return _jpeg(_square(picture, side), 85)
+
+
+def moving_thumbnail(pictures: Iterable[Picture], durations_ms: Iterable[int], side: int = 160) -> bytes:
+    """Return the centre squares as an endless animated WebP of ``side`` pixels, each shown for its milliseconds."""
+    animation = cv2.Animation()
+    animation.frames = [_square(picture, side) for picture in pictures]
+    animation.durations = list(durations_ms)
+    done, data = cv2.imencodeanimation(".webp", animation, [cv2.IMWRITE_WEBP_QUALITY, 70])
+    assert done
+    return bytes(data)
+
+
+def _square(picture: Picture, side: int) -> NDArray[np.integer | np.floating]:
+    """Return the centre square, (side, side, 3) BGR."""
+    bgr = cv2.cvtColor(picture, cv2.COLOR_YUV2BGR_I420)
+    edge = min(bgr.shape[:2])
+    top, left = (bgr.shape[0] - edge) // 2, (bgr.shape[1] - edge) // 2
+    return cv2.resize(bgr[top : top + edge, left : left + edge], (side, side), interpolation=cv2.INTER_AREA)
 
 
 def _jpeg(bgr: NDArray[np.integer | np.floating], quality: int) -> bytes:

@@ -26,18 +26,22 @@ def avatar_cards(library: Library[Scheduler]) -> tuple[AvatarCard, ...]:
 
 def _card(shelf: Shelf[Scheduler]) -> AvatarCard:
     spec = shelf.spec
-    thumbnail = ""
-    if shelf.loaded:  # relative to the page, so that it survives a reverse proxy; the tag makes it cacheable for ever
-        thumbnail = f"api/avatars/{spec.id}/thumbnail?v={hashlib.sha256(shelf.thumbnail).hexdigest()[:12]}"
     return AvatarCard(
         id=spec.id,
         name=spec.name or spec.id,
         video_path=spec.configured_source,
         engine=shelf.engine_name,
-        thumbnail=thumbnail,
+        thumbnail=_link(spec.id, "thumbnail", shelf.thumbnail),
+        still=_link(spec.id, "still", shelf.still),
+        loop=_link(spec.id, "loop", shelf.loop),
         ready=shelf.loaded is not None,
         reason=shelf.reason,
     )
+
+
+def _link(avatar_id: str, what: str, body: bytes) -> str:
+    """Return where a picture is: relative to the page, so that it survives a reverse proxy; cacheable for ever."""
+    return f"api/avatars/{avatar_id}/{what}?v={hashlib.sha256(body).hexdigest()[:12]}" if body else ""
 
 
 def ice_servers(ice: IceSpec, now: float) -> list[dict[str, object]]:
@@ -67,13 +71,15 @@ async def list_avatars(request: web.Request) -> web.Response:
     return web.json_response({"avatars": [dataclasses.asdict(card) for card in cards]})
 
 
-async def show_thumbnail(request: web.Request) -> web.Response:
-    """Answer ``GET /api/avatars/{id}/thumbnail``."""
+async def show_picture(request: web.Request) -> web.Response:
+    """Answer ``GET /api/avatars/{id}/{thumbnail,still,loop}``."""
     shelf = request.app[LIBRARY].shelf(request.match_info["id"])
-    if not shelf.thumbnail:
+    what = request.match_info["picture"]
+    body = {"thumbnail": shelf.thumbnail, "still": shelf.still, "loop": shelf.loop}[what]
+    if not body:
         raise AvatarNotReady(shelf.reason)
     cache = "public, max-age=31536000, immutable" if "v" in request.query else "no-cache"
-    return respond(request, asset(shelf.thumbnail, "image/jpeg"), cache)
+    return respond(request, asset(body, "image/webp" if what == "loop" else "image/jpeg"), cache)
 
 
 async def list_sessions(request: web.Request) -> web.Response:
@@ -90,6 +96,6 @@ def add_gallery(app: web.Application) -> None:
     """Add the routes."""
     base = app[SPEC].server.base
     app.router.add_get(base + "/api/avatars", list_avatars)
-    app.router.add_get(base + "/api/avatars/{id}/thumbnail", show_thumbnail)
+    app.router.add_get(base + "/api/avatars/{id}/{picture:thumbnail|still|loop}", show_picture)
     app.router.add_get(base + "/api/sessions", list_sessions)
     app.router.add_get(base + "/api/ice-servers", list_ice_servers)

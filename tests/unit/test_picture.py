@@ -50,6 +50,17 @@ def test_scale_keeps_the_picture(side: int) -> None:
     assert np.abs(picture.to_rgb(scaled).astype(int) - expected).mean() < 4
 
 
+def test_moving_thumbnail_holds_every_picture() -> None:
+    pictures = [picture.from_rgb(np.roll(gradient(64, 48), shift, axis=1)) for shift in (0, 16, 32)]
+    read, animation = cv2.imdecodeanimation(
+        np.frombuffer(picture.moving_thumbnail(pictures, [120, 120, 40], 32), np.uint8)
+    )
+    assert read
+    assert [frame.shape[:2] for frame in animation.frames] == [(32, 32)] * 3
+    assert list(animation.durations) == [120, 120, 40]
+    assert animation.loop_count == 0
+
+
 def test_jpegs_are_jpegs() -> None:
     i420 = picture.from_rgb(gradient(64, 48))
     assert picture.jpeg(i420)[:2] == b"\xff\xd8"
