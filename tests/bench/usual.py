@@ -2,11 +2,11 @@
 
 Everything else is the studio's own: the same avatars, engine, scheduler, pacer and signaling, so the same visitors
 connect and the same pictures are drawn. What is different is what servers of this kind commonly do: each picture is
-handed to aiortc's sender as an rgb24 frame and each 20 ms of sound as an audio frame, aiortc's own encoders and decoders
-work on them with aiortc's own settings, in asyncio's own thread pool.
+handed to aiortc's sender as an rgb24 frame and each 20 ms of sound as an audio frame; aiortc's own encoders and
+decoders work on them with aiortc's own settings, in asyncio's own thread pool.
 
-A usual engine draws in RGB to begin with; ours is converted (`rgb_frame`, stage ``convert``), which stands in for drawing
-three full planes instead of one and two quarters.
+A usual engine draws in RGB to begin with; ours is converted (`rgb_frame`, stage ``convert``), which stands in for
+drawing three full planes instead of one and two quarters.
 
 Usage: python -m tests.bench.usual serve --config ... (the studio's own command line)
 """
@@ -38,7 +38,7 @@ from studio.encode import VIDEO_TICKS, VIDEO_TIME_BASE, Relay, audio_frames
 from studio.outlet import Outlet, PacketTrack
 from studio.spec import MediaSpec
 from studio.stats import Stats
-from studio.web import app
+from studio.web import app, keys
 
 QUEUED = 4
 """Frames that may wait for aiortc's encoder; then the oldest is dropped."""
@@ -148,7 +148,7 @@ STATS: list[Stats] = []
 
 async def stock_pool(application: web.Application) -> AsyncIterator[None]:
     """Leave asyncio's default executor alone."""
-    STATS[:] = [application[app.STATS]]
+    STATS[:] = [application[keys.STATS]]
     yield
 
 
