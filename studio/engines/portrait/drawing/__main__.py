@@ -22,8 +22,11 @@ def main() -> None:
         prog="python -m studio.engines.portrait.drawing", description="Draw the characters."
     )
     parser.add_argument("folder", type=Path, help="where the characters' folders are, usually static/avatars")
-    parser.add_argument("names", nargs="*", choices=[*SITTERS, []], help="who to draw; everybody if not given")
+    parser.add_argument("names", nargs="*", help=f"who to draw: {', '.join(SITTERS)}; everybody if not given")
     given = parser.parse_args()
+    strangers = set(given.names) - set(SITTERS)
+    if strangers:
+        parser.error(f"nobody is called {', '.join(sorted(strangers))}")
     for name in given.names or SITTERS:
         write_character(given.folder / name, SITTERS[name]())
 
