@@ -53,8 +53,11 @@ _MAX_JSON_BYTES = 200_000
 _SMALLEST, _LARGEST = 8, 256
 """Sides of a box in pixels."""
 _POINTS = 478
-_SPANS = ((33, 263, 40.0), (61, 291, 20.0), (10, 152, 80.0))
-"""Pairs of landmarks (outer eye corners, mouth corners, brow and chin) and the fewest pixels that lie between them."""
+_DOWNWARDS = ((10, 159, 20.0), (159, 13, 30.0), (14, 152, 15.0))
+_RIGHTWARDS = ((33, 133, 10.0), (133, 362, 10.0), (362, 263, 10.0), (61, 291, 20.0), (234, 454, 80.0))
+"""Pairs of landmarks and how many pixels the second lies below or to the right of the first, at least."""
+_MARGIN = 64
+"""Pixels by which a landmark may lie outside the picture."""
 
 Byte = NDArray[np.uint8]
 
@@ -157,11 +160,14 @@ def _landmarks(told: object) -> Float:
     """Return (478, 3) float32 px."""
     rows = told if isinstance(told, list) and len(told) == _POINTS else []
     numbers = [n for row in rows if isinstance(row, list) and len(row) == 3 for n in row if type(n) in (int, float)]
-    if len(numbers) != 3 * _POINTS or not all(-2 * SIZE <= n <= 2 * SIZE for n in numbers):
+    if len(numbers) != 3 * _POINTS or not all(-SIZE <= n <= 2 * SIZE for n in numbers):
         raise BadPortrait(f"landmarks.json must hold {_POINTS} points x, y, z in pixels.")
     points = np.array(numbers, np.float32).reshape(_POINTS, 3)
-    if any(float(np.hypot(*(points[a, :2] - points[b, :2]))) < least for a, b, least in _SPANS):
-        raise BadPortrait("landmarks.json does not describe a face.")
+    x, y = points[:, 0], points[:, 1]
+    ordered = all(x[b] - x[a] >= least for a, b, least in _RIGHTWARDS)
+    ordered &= all(y[b] - y[a] >= least for a, b, least in _DOWNWARDS)
+    if not ordered or points[:, :2].min() < -_MARGIN or points[:, :2].max() > SIZE + _MARGIN:
+        raise BadPortrait("landmarks.json does not describe a face that looks out of the picture.")
     return points
 
 
