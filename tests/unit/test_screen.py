@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from studio.beat import SAMPLE_RATE, SAMPLES_PER_BEAT, AudioChunk
+from studio.engine import Options, Prepared
 from studio.engines.portrait import rig
 from studio.engines.portrait.character import load_character
 from studio.engines.portrait.engine import PortraitEngine
 from studio.engines.portrait.eyes import GAZE_MM, LIGHT_PX, DrawnEye
 from studio.engines.portrait.parameters import EXPRESSION, HEAD, HIGHEST, INDEX, LOWEST, pose
+from studio.engines.portrait.portable import PortableTools
 from studio.engines.portrait.renderer import Face, Renderer
 from studio.engines.portrait.rig import SIZE, Box
 from studio.engines.portrait.screen import ScreenLips, ScreenMouth, screen_geometry
@@ -192,6 +195,26 @@ def test_the_robot_survives_its_preparation(face: Face, tmp_path: Path) -> None:
     again = Face.load(tmp_path)
     state = pose(jaw=0.7, wide=0.4, blink_left=0.4, gx=1, yaw=0.05)
     assert np.abs(Renderer(again).render(state).astype(int) - Renderer(face).render(state)).max() <= 2
+
+
+def test_both_ways_of_drawing_agree(face: Face) -> None:
+    state = pose(jaw=0.7, wide=0.4, smile=0.5, browup=1, gx=1, yaw=0.05, roll=0.03)
+    portable = Renderer(face, PortableTools()).render(state).astype(int)
+    assert np.abs(Renderer(face).render(state).astype(int) - portable).max() <= 2
+
+
+def test_the_robot_speaks_through_the_engine(tmp_path: Path) -> None:
+    engine, spec = PortraitEngine(), AvatarSpec("robot", ROBOT)
+    engine.prepare(spec, tmp_path, lambda done, doing: None)
+    avatar = engine.load(Prepared(spec, tmp_path))
+    take = engine.begin(avatar, Options(seed=1))
+    wave = 9000 * np.sign(np.sin(2 * np.pi * 140 * np.arange(20 * SAMPLES_PER_BEAT) / SAMPLE_RATE))
+    beats = []
+    for index, pcm in enumerate(wave.astype(np.int16).reshape(20, -1)):
+        beats += engine.step([(take, AudioChunk(index, pcm, True))])[0]
+    box = mouth_box(avatar.face)
+    moved = [np.abs(part(beat.picture, box) - part(avatar.idle(0), box)).mean() for beat in beats]
+    assert max(moved) > 4
 
 
 def test_the_fingerprint_is_of_the_pictures_and_not_of_other_files(tmp_path: Path) -> None:
