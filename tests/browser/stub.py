@@ -36,6 +36,12 @@ CAPACITY = {
     "fatal": False,
     "retryable": True,
 }
+ENGINE_FAILED = {
+    "code": "engine_failed",
+    "message": "The avatar lost its thread. Start again.",
+    "fatal": True,
+    "retryable": True,
+}
 NOT_READY = {
     "code": "avatar_not_ready",
     "message": "This avatar is not ready on this server.",

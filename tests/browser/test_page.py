@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.chromium import Chromium
 from tests.browser.page import SEEN, STATE, Page
-from tests.browser.stub import CAPACITY, REASON, Stub
+from tests.browser.stub import CAPACITY, ENGINE_FAILED, REASON, Stub
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -103,6 +103,45 @@ async def test_page_full_studio_says_so_and_lets_one_try_again(page: Page) -> No
     await page.tab.click("#again")
     await page.tab.wait_for(SEEN)
     assert await page.shown("again") == []
+
+
+async def test_page_visit_that_the_studio_ends_is_begun_again(page: Page) -> None:
+    await page.start()
+    await page.stub.push({"type": "state", "connection": "closed", "speaking": False, "avatar_id": "mira"})
+    await page.until("failed")
+    assert await page.text("#condition") == "Reconnecting"
+    await page.tab.wait_for(SEEN)
+    assert page.stub.count("offer") == 2
+
+
+async def test_page_broken_engine_says_so_and_lets_one_start_again(page: Page) -> None:
+    await page.start()
+    await page.stub.push({"type": "error", **ENGINE_FAILED})
+    await page.until("failed")
+    assert await page.text("#sentence") == ENGINE_FAILED["message"]
+    assert await page.shown("start", "stop", "again") == ["start", "again"]
+    assert await page.tab.evaluate("document.documentElement.dataset.microphone") == "off"
+
+
+async def test_page_without_microphone_asks_for_none(page: Page) -> None:
+    await page.tab.evaluate("document.querySelector('#microphone').value = 'none'")
+    await page.start()
+    assert await page.tab.evaluate("document.documentElement.dataset.microphone") == "off"
+    assert await page.text("#sentence") == ""
+    assert await page.text("#condition") == "Live"
+
+
+async def test_page_computes_rates_from_totals(page: Page) -> None:
+    before = {"time": 1000, "frames": 10, "video": 0, "audio": 0, "received": 100, "lost": 0, "jitter": 2, "rtt": 9}
+    after = {**before, "time": 3000, "frames": 60, "video": 250_000, "audio": 8_000, "received": 190, "lost": 10}
+    module = "import('/static/stats.js').then((stats) => stats.{})"
+    rates = await page.tab.evaluate(module.format(f"derive({before}, {after})"))
+    assert rates == {
+        "fps": 25, "video_kbps": 1000, "audio_kbps": 32, "rtt_ms": 9, "jitter_ms": 2, "loss_percent": 10,
+    }  # fmt: skip
+    assert await page.tab.evaluate(module.format(f"derive({after}, {after})")) == {}
+    points = await page.tab.evaluate(module.format("sparkline([0, 10], 118, 28)"))
+    assert [tuple(map(float, point.split(","))) for point in points.split()] == [(116, 27), (118, 4.4)]
 
 
 async def test_page_other_avatar_comes_without_a_new_offer_and_moves_in_the_gallery(page: Page) -> None:
