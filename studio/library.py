@@ -158,7 +158,7 @@ class Library(Generic[S]):
         def progress(done: float, phrase: str) -> None:
             report(spec.id, done, phrase)
 
-        prepared, avatar = _brought_in(engine, spec, self._cache, progress)
+        prepared, avatar = bring_in(engine, spec, self._cache, progress)
         shelf.thumbnail, shelf.still = picture.thumbnail(avatar.idle(0)), picture.thumbnail(avatar.idle(0), STILL_SIDE)
         shelf.loop = _loop(avatar, prepared.folder / LOOP)
         shelf.findings = prepared.findings
@@ -208,8 +208,14 @@ def prepare(engine: Engine, spec: AvatarSpec, cache: Path, progress: Progress) -
     return Prepared(spec, folder, findings)
 
 
-def _brought_in(engine: Engine, spec: AvatarSpec, cache: Path, progress: Progress) -> tuple[Prepared, Avatar]:
-    """Prepare and load; what the engine cannot read any more is prepared once again."""
+def bring_in(engine: Engine, spec: AvatarSpec, cache: Path, progress: Progress) -> tuple[Prepared, Avatar]:
+    """Prepare and load; what the engine cannot read any more is prepared once again.
+
+    Raises:
+        BadPortrait: The source cannot become an avatar.
+        AvatarNotReady: The cache cannot be written.
+        ConfigError: The engine does not have such an option.
+    """
     prepared = prepare(engine, spec, cache, progress)
     try:
         return prepared, engine.load(prepared)

@@ -35,3 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # `check | head`
+        sys.stdout = None
+        return FAILURE

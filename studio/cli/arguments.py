@@ -66,8 +66,9 @@ def _render(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--image", required=True, type=Path, metavar="FILE", help="photo, or folder of a drawing")
-    parser.add_argument("--id", required=True, help="lower case letters, digits, - and _")
+    parser.add_argument("--id", required=True, help="of the new avatar, or of one of the configuration")
+    parser.add_argument("--image", type=Path, metavar="FILE", help="photo, or folder of a drawing; makes a new avatar")
+    parser.add_argument("--name", default="", help="what the page will call it (default: made from the id)")
     parser.add_argument("--sheet", type=Path, metavar="OUT.png", help="draw a sheet of what the avatar can do")
 
 

@@ -11,14 +11,21 @@ from studio.engine import ENGINES
 from studio.spec import StudioSpec
 
 
-def read(arguments: argparse.Namespace) -> StudioSpec:
-    """Read the configuration that ``--config`` names.
+def read(arguments: argparse.Namespace, needed: bool = True) -> StudioSpec:
+    """Read the configuration that ``--config`` names; without that option, the house's own.
+
+    Args:
+        arguments: The command line.
+        needed: False: where the house has none, one without avatars will do.
 
     Raises:
         ConfigError: It is wrong.
     """
     chosen: Path | None = arguments.config
-    return read_spec(_short(chosen or home() / "configs" / "avatars.yaml"), ENGINES, os.environ)
+    own = _short(home() / "configs" / "avatars.yaml")
+    if chosen is None and not needed and not own.exists():
+        return StudioSpec((), cache=home() / ".studio", file=own)
+    return read_spec(_short(chosen) if chosen else own, ENGINES, os.environ)
 
 
 def _short(path: Path) -> Path:

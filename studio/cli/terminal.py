@@ -12,6 +12,8 @@ WIDTH = 24
 """Characters of a progress bar."""
 PULSE_SECONDS = 0.1
 """A bar is drawn no oftener than that."""
+LINE_SECONDS = 2.0
+"""Where there is no terminal, lines about one thing come no oftener than that."""
 
 
 def say(text: str = "", stream: TextIO | None = None) -> None:
@@ -43,7 +45,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 class Progress:
-    """One line that shows how far something is: redrawn on a terminal, a line for each phrase elsewhere.
+    """One line that shows how far something is: redrawn on a terminal, a new line now and then elsewhere.
 
     Called from any thread.
     """
@@ -53,7 +55,6 @@ class Progress:
         self._is_live = self._stream.isatty()
         self._lock = threading.Lock()
         self._drawn = 0.0
-        self._phrase = ""
         self._length = 0
 
     def show(self, done: float, phrase: str) -> None:
@@ -64,9 +65,9 @@ class Progress:
                 if done >= 1 or now - self._drawn >= PULSE_SECONDS:
                     self._drawn = now
                     self._draw(f"{bar(done)} {100 * done:3.0f} %  {phrase}")
-            elif phrase != self._phrase:
+            elif not self._drawn or now - self._drawn >= LINE_SECONDS:
+                self._drawn = now
                 say(f"  {phrase}", self._stream)
-            self._phrase = phrase
 
     def end(self, line: str = "") -> None:
         """Remove the bar and leave ``line`` in its place."""

@@ -31,7 +31,8 @@ SOURCELESS = frozenset({"testcard"})
 """Engines that draw without a source."""
 ENVIRONMENT = "STUDIO_"
 
-_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+ID_RULE = "use lower case letters, digits, - and _ (at most 64), a letter or digit first"
 Section = TypeVar("Section", ServerSpec, MediaSpec, IceSpec, LimitsSpec)
 
 
@@ -174,8 +175,8 @@ class _Reader:
     ) -> AvatarSpec | None:  # fmt: skip
         """Put an avatar together from its own keys, its environment and the defaults."""
         before = len(self.complaints)
-        if not _ID.fullmatch(id):
-            self.complain(id_place, f"{id!r} cannot be an id; use lower case letters, digits, - and _ (at most 64)")
+        if not ID.fullmatch(id):
+            self.complain(id_place, f"{id!r} cannot be an id; {ID_RULE}")
             return None
         slug = f"avatars.{id}".replace("-", "_")
         name, engine, preparation, source = (

