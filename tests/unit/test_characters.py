@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from studio.engines.portrait import character
 from studio.engines.portrait.character import load_character
+from studio.engines.portrait.drawing.display import HIGHEST, STROKE, lips
+from studio.engines.portrait.drawing.display import MOUTH as MOUTH_PLACE
 from studio.engines.portrait.drawing.files import Artwork, Atlas, write_character
 from studio.engines.portrait.interior import Style
 from studio.engines.portrait.rig import Box
@@ -261,6 +263,33 @@ def test_any_description_is_either_read_or_refused(copy: Path, description: obje
     (copy / "character.json").write_text(json.dumps(description))
     with pytest.raises(BadPortrait):
         load_character(copy)
+
+
+@pytest.mark.parametrize(
+    ("opening", "rounding", "width", "height"),
+    [(0.0, 0.0, 58, 6), (1.0, 0.0, 58, 50), (0.5, -1.0, 74.2, 28), (0.0, 1.0, 30.2, 14), (0.0, -1.0, 74.2, 6)],
+)
+def test_a_robots_mouth_has_the_size_it_was_designed_with(
+    opening: float, rounding: float, width: float, height: float
+) -> None:
+    outer, inner = lips(opening, rounding)
+    assert np.ptp(outer[:, 0]) == pytest.approx(width, abs=0.6)
+    middle = outer[np.abs(outer[:, 0] - MOUTH_PLACE[0]) < 0.1 * width]
+    assert np.ptp(middle[:, 1]) == pytest.approx(height, abs=1.2)
+    assert (inner is not None) == (height > 2 * STROKE + 1.2)
+
+
+def test_a_shut_mouth_smiles() -> None:
+    outer, _ = lips(0.0, 0.0)
+    ends = outer[np.abs(outer[:, 0] - MOUTH_PLACE[0]) > 27, 1]
+    middle = outer[np.abs(outer[:, 0] - MOUTH_PLACE[0]) < 3, 1]
+    assert middle.mean() - ends.mean() > 5
+
+
+@pytest.mark.parametrize("rounding", np.linspace(-1, 1, 7))
+def test_no_mouth_opens_towards_the_eyes(rounding: float) -> None:
+    outer, _ = lips(1.0, rounding)
+    assert outer[:, 1].min() > MOUTH_PLACE[1] - HIGHEST - 1
 
 
 @pytest.mark.parametrize("name", SHIPPED)
