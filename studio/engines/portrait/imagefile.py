@@ -7,6 +7,7 @@ gigabytes is refused before anything is decoded. Sources: PNG third edition (W3C
 
 from __future__ import annotations
 
+import errno
 import stat
 import struct
 from collections.abc import Iterator
@@ -28,17 +29,17 @@ BACKDROP = 190
 """Grey, 0..255, behind transparent pixels."""
 
 _FOREIGN = (
-    (4, (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"), "HEIC"),
-    (4, (b"ftypavif", b"ftypavis"), "AVIF"),
-    (4, (b"ftyp",), "video"),
-    (0, (b"II*\0", b"MM\0*"), "TIFF or raw"),
-    (0, (b"8BPS",), "Photoshop"),
-    (0, (b"%PDF",), "PDF"),
-    (0, (b"<svg", b"<?xml"), "SVG"),
-    (0, (b"\0\0\1\0",), "icon"),
-    (0, (b"\xff\x0a", b"\0\0\0\x0cJXL "), "JPEG XL"),
+    (4, (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"), "a HEIC"),
+    (4, (b"ftypavif", b"ftypavis"), "an AVIF"),
+    (4, (b"ftyp",), "a video"),
+    (0, (b"II*\0", b"MM\0*"), "a TIFF or raw"),
+    (0, (b"8BPS",), "a Photoshop"),
+    (0, (b"%PDF",), "a PDF"),
+    (0, (b"<svg", b"<?xml"), "an SVG"),
+    (0, (b"\0\0\1\0",), "an icon"),
+    (0, (b"\xff\x0a", b"\0\0\0\x0cJXL "), "a JPEG XL"),
 )
-"""Offset, beginnings, name: what people take for a picture and this module does not read."""
+"""Offset, beginnings, name with article: what people take for a picture and this module does not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,12 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         raise BadPortrait(f"There is no picture called {name}.", detail=str(error)) from error
     except PermissionError as error:
         raise BadPortrait(f"The studio has no permission to read {name}.", detail=str(error)) from error
+    except ValueError as error:
+        raise BadPortrait("The picture's file name holds characters that no file can have.", str(error)) from error
     except OSError as error:
-        raise BadPortrait(f"{name} cannot be read from the disk.", detail=str(error)) from error
+        reasons = {errno.ELOOP: "is a link that leads to no file", errno.ENAMETOOLONG: "has too long a name"}
+        reason = reasons.get(error.errno or 0, "cannot be read from the disk")
+        raise BadPortrait(f"{name[:100]} {reason}.", detail=str(error)) from error
     if not data:
         raise BadPortrait(f"{name} is empty.")
     if len(data) > max_bytes:
@@ -140,7 +145,7 @@ def probe(data: bytes, name: str) -> Header:
 def _foreign(data: bytes, name: str) -> str:
     for offset, beginnings, kind in _FOREIGN:
         if data[offset:].lstrip(b"\xef\xbb\xbf \r\n\t")[:16].startswith(beginnings):
-            return f"{name} is a {kind} file, which the studio cannot read. Save the picture as JPEG or PNG."
+            return f"{name} is {kind} file, which the studio cannot read. Save the picture as JPEG or PNG."
     return f"{name} is not a picture. Use a {READABLE} file."
 
 
@@ -175,14 +180,33 @@ def _jpeg(data: bytes) -> Header:
 
 
 def _gif(data: bytes) -> Header:
-    return Header(*struct.unpack_from("<HH", data, 6))
+    """The header, and by walking the blocks whether the first of its pictures is there to its end."""
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    at = 13 + _palette_bytes(flags)
+    while at < len(data):
+        picture = data[at] == 0x2C
+        at += 11 + _palette_bytes(data[at + 9]) if picture else 2
+        while at < len(data) and data[at]:  # sub-blocks, each with its length before it; zero ends them
+            at += 1 + data[at]
+        if picture:
+            return Header(width, height, whole=at < len(data))
+        at += 1
+    return Header(width, height, whole=False)
+
+
+def _palette_bytes(flags: int) -> int:
+    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def _bmp(data: bytes) -> Header:
-    if struct.unpack_from("<I", data, 14)[0] < 40:
-        return Header(*struct.unpack_from("<HH", data, 18))
-    width, height = struct.unpack_from("<ii", data, 18)
-    return Header(width, abs(height))
+    begin, kind = struct.unpack_from("<II", data, 10)
+    if kind < 40:
+        width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
+        packed = 0
+    else:
+        width, height, _, bits, packed = struct.unpack_from("<iiHHI", data, 18)
+    rows = begin + (width * bits + 31) // 32 * 4 * abs(height)
+    return Header(width, abs(height), whole=packed in (1, 2) or len(data) >= rows)
 
 
 def _webp(data: bytes) -> Header:
