@@ -244,7 +244,7 @@ class Pipeline:
 
     def _fill(self, starves: bool) -> None:
         """Make up a beat of silence where the source is late or has stopped without a word."""
-        restless = self._loaded.avatar.restless and self._timeline.underway <= self._loaded.engine.lookahead
+        restless = self._loaded.avatar.restless and self._timeline.underway <= self._loaded.engine.lookahead + 1
         if self._timeline.waiting == 0 and (restless or (starves and self._timeline.is_starving)):
             self._rest()
             if not restless:

@@ -110,6 +110,8 @@ class FakeEngine:
 
     def _beats(self, take: Take, chunk: AudioChunk) -> list[Beat]:
         assert isinstance(take, FakeTake)
+        if chunk.cut:
+            take.held.clear()
         take.heard.append(chunk)
         take.held.append(chunk)
         if len(take.held) <= self.lookahead:
