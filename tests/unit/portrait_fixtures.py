@@ -41,7 +41,7 @@ def landmarks(gap: float = 0.0) -> Float:
         points[upper, 0] = points[lower, 0] = x + 21 * t
         points[upper, 1] = y - 9 * (1 - t**2)
         points[lower, 1] = y + 7 * (1 - t**2)
-        points[iris : iris + 5, :2] = np.array([[0, 0], [8, 0], [0, -8], [-8, 0], [0, 8]]) + (x, y)
+        points[iris : iris + 5, :2] = np.array([[x, y], [x + 8, y], [x, y - 8], [x - 8, y], [x, y + 8]])
     for row, (x, y) in zip(BROWS, EYES, strict=True):
         points[row, 0] = x + np.linspace(-24, 24, 5)
         points[row, 1] = y - 24
@@ -53,7 +53,8 @@ def landmarks(gap: float = 0.0) -> Float:
 def picture(gap: float = 0.0) -> NDArray[np.uint8]:
     """(512, 512, 3) RGB: a face in front of a textured ground."""
     rng = np.random.default_rng(1)
-    rgb = cv2.GaussianBlur(rng.integers(60, 190, (512, 512, 3)).astype(np.uint8), (0, 0), 4)
+    noise = rng.integers(60, 190, (512, 512, 3)).astype(np.uint8)
+    rgb = np.asarray(cv2.GaussianBlur(noise, (0, 0), 4), np.uint8)
     points = landmarks(gap)
     cv2.ellipse(rgb, (256, 265), (100, 145), 0, 0, 360, (205, 160, 140), -1, cv2.LINE_AA)
     for upper, lower, up, _ in ROWS:
@@ -69,8 +70,7 @@ def picture(gap: float = 0.0) -> NDArray[np.uint8]:
         cv2.polylines(rgb, [points[upper, :2].astype(np.int32)], False, (50, 30, 30), 2, cv2.LINE_AA)
     for row in BROWS:
         cv2.polylines(rgb, [points[row, :2].astype(np.int32)], False, (80, 50, 40), 5, cv2.LINE_AA)
-    noise = rng.normal(0, 2, rgb.shape)
-    return np.clip(rgb + noise, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(rgb + rng.normal(0, 2, rgb.shape), 0, 255), np.uint8)
 
 
 def source(gap: float = 0.0) -> Source:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from studio.engines.portrait import kernels, lipkernels, portable
 from studio.engines.portrait.field import SHAPES, LipLine, Shape
-from studio.engines.portrait.mouth import REST_FADES, Kind, Scene
+from studio.engines.portrait.mouth import Layer, Scene
 from studio.engines.portrait.rig import SIZE, Box, Float
 from studio.engines.portrait.warp import Warp
 
@@ -38,24 +38,25 @@ class CompiledTools:
             if scene.seam and scene.act > 0:
                 lipkernels.seam(flat, box, upper, lower, scene.act, scene.mm)
             sprites = tuple(layer.pixels for layer in scene.layers)
-            turns = [1 / layer.turn for layer in scene.layers]
-            rows = [
-                (t.real, t.imag, layer.at.real, layer.at.imag) for t, layer in zip(turns, scene.layers, strict=True)
-            ]
-            photo = len(sprites) - 1 if scene.layers[-1].kind is Kind.PHOTO else -1
+            places = np.array([_place(layer) for layer in scene.layers], np.float32)
             numbers = np.array([scene.mm, scene.relief, scene.act], np.float32)
             half = np.empty(((block[3] - block[1]) // 2, (block[2] - block[0]) // 2, 3), np.float32)
-            places = np.array(rows, np.float32)
-            lipkernels.inside(flat, box, upper, lower, sprites, places, photo, scene.colours, numbers, half)
+            lipkernels.inside(flat, box, upper, lower, sprites, places, scene.colours, numbers, half)
         if scene.rest is not None:
-            portable.add_rest(scene.rest, 1 - scene.act / REST_FADES, out)
+            portable.add_rest(scene.rest, out)
+
+
+def _place(layer: Layer) -> tuple[float, ...]:
+    """Return inverse turn, place, strength and whether it is the photo's own, as `lipkernels.inside` reads them."""
+    back = 1 / layer.turn
+    return back.real, back.imag, layer.at.real, layer.at.imag, layer.strength, float(layer.photo)
 
 
 def pack(plane: Byte) -> NDArray[np.uint32]:
     """Return (h, w) words that hold each pixel, its right, lower and lower right neighbour, low byte first."""
     padded = np.pad(plane, ((0, 1), (0, 1)), mode="edge").astype(np.uint32)
-    words: NDArray[np.uint32] = padded[:-1, :-1] | padded[:-1, 1:] << 8 | padded[1:, :-1] << 16 | padded[1:, 1:] << 24
-    return words
+    right, below, across = padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    return np.asarray(padded[:-1, :-1] | right << 8 | below << 16 | across << 24, np.uint32)
 
 
 class CompiledWarp:
@@ -108,8 +109,7 @@ class CompiledWarp:
         kernels.combine(shapes, shape.face, field, *shape.face_at)
         kernels.invert(field, self._back, shape.spans, iterations)
         kernels.invert(self._low, self._back_low, self._low_spans, iterations)
-        words = [plane.reshape(-1) for plane in self._words]
+        y, u, v = (plane.reshape(-1) for plane in self._words)
+        back, low, place = self._back, self._back_low, self._origin
         scratch = (self._columns, self._work, self._cells)
-        lines = (line.luma, line.chroma)
-        back = (self._back, self._back_low, shape.spans, self._origin)
-        kernels.draw(*back, *lines, *words, out.reshape(-1), *scratch)
+        kernels.draw(back, low, shape.spans, place, line.luma, line.chroma, y, u, v, out.reshape(-1), *scratch)

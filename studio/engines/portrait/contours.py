@@ -17,7 +17,7 @@ Double = NDArray[np.float64]
 
 RETREAT = 1.0
 """Pixels by which contours of parted lips withdraw into the lips, so that no bright fringe of teeth stays on them."""
-JOINED = 7
+JOINED = 8
 """Points at either end over which the two contours grow together."""
 
 
@@ -88,5 +88,6 @@ def join_ends(upper: Double, lower: Double) -> tuple[Double, Double]:
     The two fields differ a little at the corners; unjoined, a corner opens as a vertical step.
     """
     distance = np.minimum(np.arange(CONTOUR_POINTS), np.arange(CONTOUR_POINTS)[::-1])
-    half = (0.5 * np.clip(1 - distance / JOINED, 0.0, 1.0))[:, None]
+    u = np.minimum(distance / JOINED, 1.0)
+    half = (0.5 * (1 - u * u * (3 - 2 * u)))[:, None]
     return upper + half * (lower - upper), lower + half * (upper - lower)

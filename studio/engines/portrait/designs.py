@@ -18,6 +18,9 @@ from studio.engines.portrait.parameters import EXPRESSION
 
 Double = NDArray[np.float64]
 
+USUAL_HALF_WIDTH = 25.0
+"""Half the width in mm of a mouth at rest."""
+
 
 def smoothstep(low: ArrayLike, high: ArrayLike, x: ArrayLike) -> Double:
     """Return 0 below ``low``, 1 above ``high``, the cubic 3 u^2 - 2 u^3 between."""
@@ -61,7 +64,7 @@ class Sketch:
         self.skin = skin
 
     def _across(self) -> Double:
-        """Return x relative to the mouth, -1..1: each lip row reaches 1 at its own corner, so that corners move as one."""
+        """Return x relative to the mouth, -1..1: each lip row reaches 1 at its own corner; corners move as one."""
         t = np.clip(self.x / self.hw, -1.0, 1.0)
         for lip in (anatomy.UPPER_LIP, anatomy.LOWER_LIP):
             for row in lip:
@@ -122,7 +125,7 @@ def jaw(sketch: Sketch) -> Double:
     dy = weight * np.maximum(y * (np.cos(angle) - 1) - z * np.sin(angle), 0.0)
     dz = weight * (y * np.sin(angle) + z * (np.cos(angle) - 1))
     # Opening undoes part of the smile's curve; without the inward pull an open mouth is a frozen grin.
-    dy += 0.35 * sketch.flatten * lips + 0.5 * sketch.upper * sketch.bell
+    dy += 0.45 * sketch.flatten * lips + 0.5 * sketch.upper * sketch.bell
     outside = np.hypot(np.abs(sketch.x) - sketch.hw - 10.0, sketch.above_line)
     dy += 3.0 * sketch.skin * bump(outside, 14.0) * (1 - weight)
     return _stack(-3.6 * sketch.t * lips, dy, dz)
@@ -134,12 +137,15 @@ def jawside(sketch: Sketch) -> Double:
 
 
 def close(sketch: Sketch) -> Double:
-    """Bring parted lips together; nothing if they are closed."""
+    """Bring parted lips together and take back part of their smile; nothing if they are closed."""
     if not sketch.face.parted:
         return np.zeros((478, 3))
     gap = sketch.face.opening(sketch.face.points[:, 0])
     shares = 0.42 * (sketch.upper + sketch.skin_above) - 0.58 * (sketch.lower + sketch.skin_below)
-    return _stack(0.0, shares * gap, 0.0)
+    # Lips are parted in a smile, and nobody speaks with all of it.
+    cheek = sketch.zone(18.0, 24.0)
+    inward = 0.35 * float(np.clip(sketch.hw - USUAL_HALF_WIDTH, 0.0, 10.0))
+    return _stack(-inward * sketch.t * cheek, shares * gap + 0.3 * sketch.flatten * cheek, 0.0)
 
 
 def upraise(sketch: Sketch) -> Double:
@@ -166,12 +172,13 @@ def wide(sketch: Sketch) -> Double:
 
 
 def pucker(sketch: Sketch) -> Double:
-    """Draw the corners in by 9.5 mm; the lips get thicker and come forward."""
+    """Draw the corners in by 9.5 mm, those of wide mouths by more; the lips get thicker and come forward."""
     cheek = sketch.zone(18.0, 24.0)
     dy = sketch.lips((-2.0, -1.0), (2.6, 1.4), (0.5, 0.42)) + 0.75 * sketch.flatten * cheek
     dy += -1.0 * sketch.skin_above + 1.4 * sketch.skin_below
     forward = np.exp(-((sketch.x / sketch.hw) ** 2)) * sketch.zone(18.0, 20.0)
-    return _stack(-9.5 * sketch.t * cheek, dy, -6.0 * forward)
+    inward = 9.5 * float(np.clip(sketch.hw / USUAL_HALF_WIDTH, 1.0, 1.15))
+    return _stack(-inward * sketch.t * cheek, dy, -6.0 * forward)
 
 
 def press(sketch: Sketch) -> Double:

@@ -1,8 +1,8 @@
 """The displacement field at run time: bases laid out for the kernels, lip contours, blend line (specification 4).
 
 A field is (2, h, w) float32: x and y displacement in pixels on nodes. The *window* is the head box with one node more
-on each side: a copy of the edge where the box ends at the picture's edge, else 0. The *low window* is the mouth and chin,
-where two fields exist, one on each side of the lip line. Knows nothing of textures.
+on each side: a copy of the edge where the box ends at the picture's edge, else 0. The *low window* is the mouth and
+chin, where two fields exist, one on each side of the lip line. Knows nothing of textures.
 """
 
 from __future__ import annotations

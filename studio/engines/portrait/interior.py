@@ -1,7 +1,7 @@
 """Prepares what is seen between the lips: teeth, tongue, cavity, and the photo's own teeth (specification section 5).
 
-Sprites are premultiplied (Y, U - 128, V - 128, alpha), drawn upright at four times their size and area-reduced. Sizes are
-millimetres of an average mouth, 25 mm from its middle to a corner. Knows nothing of time; `mouth` places and shades them.
+Sprites are premultiplied (Y, U - 128, V - 128, alpha), drawn upright at four times their size and area-reduced. Sizes
+are millimetres of an average mouth, 25 mm from its middle to a corner. Knows nothing of time; `mouth` places them.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ def prepare_interior(source: Source, geometry: Geometry, style: Style | None = N
     tongue, tongue_at = _tongue(palette, k, blur)
     return Interior(
         upper=Sprite(upper, upper_at, incisal.astype(np.float32)),
-        lower=Sprite(lower, lower_at, (lip_line + 1.3 * k * down).astype(np.float32)),
-        tongue=Sprite(tongue, tongue_at, (lip_line + 4.7 * k * down).astype(np.float32)),
+        lower=Sprite(lower, lower_at, (lip_line - 0.2 * k * down).astype(np.float32)),
+        tongue=Sprite(tongue, tongue_at, (lip_line + 3.4 * k * down).astype(np.float32)),
         photo=opening.sprite(source, geometry) if gap else None,
         rest=None,
-        colours=np.stack([palette.cavity, palette.lip * (0.55, 0.9, 0.9)]).astype(np.float32),
+        colours=np.stack([palette.cavity, palette.lip * (0.70, 1.0, 1.0)]).astype(np.float32),
         relief=0.45 if flat else 1.0,
     )
 
@@ -116,12 +116,13 @@ def _palette(ycc: Float, landmarks: Float, style: Style | None) -> _Palette:
         cv2.circle(cheeks, (round(float(x)), round(float(y))), 6, 1, -1)
     skin = _median(ycc, cheeks)
     inner = _polygon(landmarks[[78, 81, 13, 311, 308, 402, 14, 178]])
-    lip = _median(ycc, _polygon(landmarks[list(_LIPS)]) & (1 - cv2.dilate(inner, np.ones((5, 5), np.uint8))))
+    opened = np.asarray(cv2.dilate(inner, np.ones((5, 5), np.uint8)), np.uint8)
+    lip = _median(ycc, _polygon(landmarks[list(_LIPS)]) & (1 - opened))
     eyes = sum((_polygon(landmarks[list(eye)]) for eye in _EYES), np.zeros((512, 512), np.uint8))
     sclera = float(np.percentile(ycc[eyes > 0, 0], 88)) if eyes.any() else skin[0]
     luma = min(max(0.45 * sclera + 0.55 * 1.13 * skin[0], 1.12 * skin[0]), 225.0)
     teeth = np.array([luma, 0.42 * skin[1], 0.42 * skin[2]], np.float32)
-    cavity = np.array([np.clip(0.20 * skin[0], 20, 44), 0.6 * lip[1], 0.6 * lip[2]], np.float32)
+    cavity = np.array([np.clip(0.26 * skin[0], 26, 52), 0.7 * lip[1], 1.1 * lip[2] + 4], np.float32)
     if style is not None:
         cavity = yuv(np.array([[style.cavity]], np.uint8))[0, 0]
         teeth = np.array([226.0, 0.2 * skin[1], 0.2 * skin[2]], np.float32)
@@ -209,8 +210,7 @@ def _finish(
 def _reduce(fine: Float, blur: float) -> Float:
     height, width = fine.shape[:2]
     small = cv2.resize(fine, (width // _FINE, height // _FINE), interpolation=cv2.INTER_AREA)
-    blurred: Float = cv2.GaussianBlur(small, (0, 0), blur)
-    return blurred
+    return np.asarray(cv2.GaussianBlur(small, (0, 0), blur), np.float32)
 
 
 def _tongue(palette: _Palette, k: float, blur: float) -> tuple[Float, Float]:
@@ -223,7 +223,7 @@ def _tongue(palette: _Palette, k: float, blur: float) -> tuple[Float, Float]:
     cover = np.clip((1 - r) * 13 / 0.5 + 0.5, 0, 1)
     lit = 0.80 + 0.24 * np.exp(-(((y - 4.5) / 4.5) ** 2) - (x / 13) ** 2)
     lit = lit * (1 - 0.10 * np.exp(-((x / 1.0) ** 2)) * np.clip((y - 2) / 4, 0, 1)) * (1 - 0.3 * r**4)
-    luma = 0.35 * palette.skin[0] + 0.35 * palette.lip[0]
+    luma = 0.45 * palette.skin[0] + 0.40 * palette.lip[0]
     colour = np.stack(np.broadcast_arrays(16 + (luma - 16) * lit, 0.95 * palette.lip[1], 1.05 * palette.lip[2]), axis=2)
     pixels = np.concatenate([colour * cover[..., None], cover[..., None]], axis=2).astype(np.float32)
     return _reduce(pixels, max(blur, 0.8)), np.array([25.0, 3.0], np.float32) * k - 0.5
@@ -231,7 +231,10 @@ def _tongue(palette: _Palette, k: float, blur: float) -> tuple[Float, Float]:
 
 def save_interior(interior: Interior) -> dict[str, NDArray[np.generic]]:
     """Return the arrays by which `load_interior` restores ``interior``."""
-    arrays: dict[str, NDArray[np.generic]] = {"colours": interior.colours, "relief": np.float32(interior.relief)[None]}
+    arrays: dict[str, NDArray[np.generic]] = {
+        "colours": interior.colours,
+        "relief": np.array([interior.relief], np.float32),
+    }
     for name in ("upper", "lower", "tongue", "photo", "rest"):
         sprite: Sprite | None = getattr(interior, name)
         if sprite is not None:

@@ -20,12 +20,12 @@ Word = NDArray[np.uint32]
 Byte = NDArray[np.uint8]
 
 
-class _Disjoint(Compiler):  # type: ignore[misc]  # numba has no types
+class _Disjoint(Compiler):
     """Compiles a function whose array arguments never overlap, as C's ``restrict``."""
 
     def define_pipelines(self) -> Any:
         self.state.flags.noalias = True
-        return super().define_pipelines()
+        return super().define_pipelines()  # type: ignore[no-untyped-call]  # numba has no types
 
 
 _row = nb.njit(nogil=True, cache=True, fastmath=True, error_model="numpy", pipeline_class=_Disjoint)

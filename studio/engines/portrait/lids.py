@@ -28,17 +28,20 @@ IRISES = (468, 473)
 class _Opening:
     """An eye's outline on the columns of its box; heights relative to the box, px."""
 
+    tallest: float
+    """H: the greatest opening."""
     upper: Float
     """(w,) upper lid's edge; beyond the corners their height."""
     lower: Float
+    """(w,)."""
     top: Float
     """(w,) below the brow: where the lid's skin starts to move."""
-    tallest: float
-    """H: the greatest opening."""
     taper: Float
     """(w,) k: 1 over the eye, 0 at and beyond the corners."""
     reach: Float
-    """(w,) where the skin around the eye may be cleaned: 1 over the eye, falling off beyond the corners."""
+    """(w,) where the skin around the eye may be changed: 1 over the eye, falling off beyond the corners."""
+    beyond: Float
+    """(w,) px beyond the nearer corner, 0 between them."""
     lash: Float
     """(w,) strength of the lash line: thin at the inner corner."""
     iris: Float
@@ -111,14 +114,14 @@ def _outline(landmarks: Float, s: float, side: int, box: Box) -> _Opening:
     t = np.clip((lower - upper) / (0.45 * tallest), 0, 1)
     taper = _smooth(t * t * (3 - 2 * t), 1.0)
     beyond = np.maximum(np.maximum(left[0] - x, x - right[0]), 0)
-    reach = np.clip((7.5 - beyond / s) / 3.0, 0, 1)
+    fade = np.clip((beyond / s - 3.5) / 5.0, 0, 1)
+    reach = 1 - fade * fade * (3 - 2 * fade)
     outwards = (right[0] - x if side == 0 else x - left[0]) / max(right[0] - left[0], 1)
-    lash = np.clip((lower - upper) / (0.7 * tallest), 0, 1) * np.clip(0.55 + 0.8 * outwards, 0, 1)
+    lash = np.clip((lower - upper) / (0.6 * tallest), 0, 1) ** 0.7 * np.clip(0.55 + 0.8 * outwards, 0, 1)
     ring = landmarks[IRISES[side] : IRISES[side] + 5, :2] - (box[0], box[1])
     iris = [*ring[0], max(float(np.linalg.norm(ring[1:] - ring[0], axis=1).mean()), 1.0)]
-    lids = [a.astype(np.float32) for a in (upper, lower, np.maximum(top, 0))]
-    rest = [np.asarray(a, np.float32) for a in (taper, reach, lash, iris)]
-    return _Opening(*lids, tallest, *rest)
+    curves = (np.asarray(a, np.float32) for a in (upper, lower, np.maximum(top, 0), taper, reach, beyond, lash, iris))
+    return _Opening(tallest, *curves)
 
 
 def _smooth(row: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
@@ -127,71 +130,79 @@ def _smooth(row: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
 
 
 def _skin(planes: list[Float], o: _Opening, s: float) -> list[Float]:
-    """Return Y (h, w), U, V (h / 2, w / 2) with lashes, corner shadows and the eye itself replaced by the skin near them.
+    """Return Y (h, w), U, V (h / 2, w / 2) without lashes: each is replaced by the skin within a few millimetres.
 
-    Skin is what is about as bright as the middle of the lid; the rest is a mean of the skin within a few millimetres
-    (normalised convolution, Knutsson and Westin 1993).
+    Lashes are dark and thin: a grey closing fills them, and leaves the broad shadow beside the nose as it is. The eye
+    is filled as well. Method: normalised convolution, Knutsson and Westin 1993.
     """
     luma = planes[0]
-    height, width = luma.shape
-    rows = np.arange(height, dtype=np.float32)[:, None]
-    lid = (rows > o.top + 1.0 * s) & (rows < o.upper - 0.26 * o.tallest) & (o.taper > 0.5)
-    usual = float(np.median(luma[lid])) if lid.any() else float(np.median(luma))
-    bright = np.clip((luma - (usual - 22)) / 12, 0, 1) * np.clip((usual + 40 - luma) / 12, 0, 1)
+    rows = np.arange(len(luma), dtype=np.float32)[:, None]
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(2.2 * s) + 1, 2 * round(2.0 * s) + 1))
+    dark = cv2.morphologyEx(cv2.GaussianBlur(luma, (0, 0), 0.6), cv2.MORPH_CLOSE, kernel) - luma
+    lash: Float = np.asarray(cv2.dilate(np.clip((dark - 5) / 10, 0, 1), np.ones((5, 5), np.uint8)), np.float32)
+    lash *= np.clip((rows - o.top) / (1.2 * s), 0, 1) * o.reach
     eye = (rows > o.upper - 1.5) & (rows < o.lower + 1.5) & (o.taper > 0)
-    certain = (bright * np.clip((rows - o.top) / (1.0 * s), 0, 1) * ~eye).astype(np.float32)
-    certain = cv2.erode(certain, np.ones((3, 3), np.uint8))
-    below = np.clip((rows - o.top) / (2.0 * s), 0, 1)
-    half = cv2.resize(certain, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    half_below = cv2.resize(np.ascontiguousarray(np.broadcast_to(below, luma.shape), np.float32), half.shape[::-1])
+    gone = np.asarray(cv2.GaussianBlur(np.maximum(lash, eye.astype(np.float32)), (0, 0), 0.7), np.float32)
+    brow = np.clip((rows - o.top) / (1.0 * s), 0, 1)
     filled = []
-    for plane, weight, reach, sigma in (
-        (planes[0], certain, below, 2.2 * s),
-        *((p, half, half_below, 1.1 * s) for p in planes[1:]),
-    ):
-        mass = cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-4
-        mean = cv2.GaussianBlur(weight * plane, (0, 0), sigma) / mass
-        far = cv2.GaussianBlur(weight * plane, (0, 0), 3 * sigma) / (cv2.GaussianBlur(weight, (0, 0), 3 * sigma) + 1e-4)
-        mean = far + np.clip(mass / 0.1, 0, 1) * (mean - far)
-        filled.append((plane + reach * (1 - weight) * (mean - plane)).astype(np.float32))
+    for plane, sigma in zip(planes, (1.8 * s, 0.9 * s, 0.9 * s), strict=True):
+        size = plane.shape[::-1]
+        away, trusted = (_resized(a, size) for a in (gone, (1 - gone) * brow * np.ones_like(luma)))
+        mean = np.zeros_like(plane)
+        for wider in (4.0, 1.0):
+            mass = cv2.GaussianBlur(trusted, (0, 0), wider * sigma) + np.float32(1e-4)
+            near = cv2.GaussianBlur(trusted * plane, (0, 0), wider * sigma) / mass
+            mean = mean + np.clip(mass / 0.1, 0, 1) * (near - mean) if wider == 1.0 else near
+        filled.append(np.asarray(plane + away * (mean - plane), np.float32))
     return filled
 
 
-def _stage(
-    blink: float, o: _Opening, patch: Float, skin: Float, chroma: list[Float], s: float
-) -> tuple[Byte, Byte, Byte, Byte, Byte]:
+def _resized(plane: Float, size: tuple[int, ...]) -> Float:
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _stage(blink: float, o: _Opening, patch: Float, skin: Float, chroma: list[Float], s: float) -> tuple[Byte, ...]:
     """Return kept, added, kept_chroma, added_u and added_v of one stage."""
     height, width = patch.shape
     rows = np.arange(height, dtype=np.float32)[:, None]
     opening = o.lower - o.upper
     e = 0.10 * o.tallest * o.taper
     lid = o.upper + e + np.float32(blink) * np.maximum(0.95 * opening - e, 0)
+    source = _stretched(o, lid, rows)
+    columns = np.broadcast_to(np.arange(width, dtype=np.float32), source.shape).copy()
+    clean = float(np.clip(blink / 0.4, 0, 1))
+    texture = (patch + clean * (skin - patch)).astype(np.float32)
+    drawn = cv2.remap(texture, columns, source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     present = np.clip(blink / 0.12, 0, 1)
+    # Beyond the corners the lid has no edge: it fades, ever more softly.
+    edge = np.clip((lid - rows) / (1 + 0.7 * o.beyond) + 0.5, 0, 1)
+    cover = edge * np.clip((rows - o.top) / (1.5 * s), 0, 1) * o.reach * present
+    below = np.maximum(rows - lid, 0)
+    lash = 0.66 * min(1.0, 2.2 * blink) * o.lash * _lash_line(rows - lid, o.tallest)
+    contact = 0.22 * present * o.taper * np.exp(-below / (0.16 * o.tallest)) * ((rows >= lid) & (rows < o.lower))
+    kept = (1 - cover) * (1 - lash) * (1 - contact * (1 - cover))
+    # Limited range: black is 16, so dimming pulls towards it.
+    added = cover * (16 + (drawn - 16) * (1 - lash)) + 16 * ((1 - cover) - kept)
+    size = (width // 2, height // 2)
+    half = _resized(cover.astype(np.float32), size)
+    across, down = (_resized(m, size) * np.float32(0.5) - np.float32(0.25) for m in (columns, source))
+    tints = [half * cv2.remap(p, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for p in chroma]
+    arrays = [255 * kept, added, 255 * (1 - half), *tints]
+    return tuple(np.clip(a + 0.5, 0, 255).astype(np.uint8) for a in arrays)
+
+
+def _stretched(o: _Opening, lid: Float, rows: Float) -> Float:
+    """Return the row (h, w) that each pixel of a lid lowered to ``lid`` (w,) shows: the skin above the lashes."""
     share = np.clip((rows - o.top) / np.maximum(lid - o.top, 1), 0, 1)
     origin = o.top + share ** (1 + 0.35 * o.taper) * (o.upper - 0.26 * o.tallest * o.taper - o.top)
     shift = cv2.GaussianBlur(np.where(rows < lid, origin - rows, 0).astype(np.float32), (0, 0), 1.8, sigmaY=0.01)
-    source = np.where(rows < o.top, rows, rows + shift).astype(np.float32)
-    columns = np.broadcast_to(np.arange(width, dtype=np.float32), source.shape).copy()
-    clean = np.clip(blink / 0.4, 0, 1)
-    texture = (patch + clean * (skin - patch)).astype(np.float32)
-    drawn = cv2.remap(texture, columns, source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    edge = np.clip(lid - rows + 0.5, 0, 1)
-    cover = edge * np.clip((rows - o.top) / (1.5 * s), 0, 1) * o.reach * present
-    lash = 0.62 * min(1.0, 2.2 * blink) * o.lash * np.exp(-(((rows - lid) / (0.055 * o.tallest + 0.45)) ** 2))
-    crease = 0.03 * blink * o.taper * np.exp(-(((rows - (o.upper - 0.1 * o.tallest)) / (1.1 * s)) ** 2))
-    below = np.maximum(rows - lid, 0)
-    contact = 0.22 * present * o.taper * np.exp(-below / (0.16 * o.tallest)) * ((rows >= lid) & (rows < o.lower))
-    darker = 1 - lash
-    kept = (1 - cover) * darker * (1 - contact * (1 - cover))
-    # Limited range: black is 16, so dimming pulls towards it.
-    added = cover * (16 + (drawn - 16) * darker * (1 - crease)) + 16 * ((1 - cover) - kept)
-    half = cv2.resize(cover.astype(np.float32), (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    maps = [
-        cv2.resize(m, (width // 2, height // 2), interpolation=cv2.INTER_AREA) * 0.5 - 0.25 for m in (columns, source)
-    ]
-    tints = [half * cv2.remap(p, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for p in chroma]
-    arrays = [255 * kept, added, 255 * (1 - half), *tints]
-    return tuple(np.clip(a + 0.5, 0, 255).astype(np.uint8) for a in arrays)  # type: ignore[return-value]
+    return np.where(rows < o.top, rows, rows + shift).astype(np.float32)
+
+
+def _lash_line(below: Float, tallest: float) -> Float:
+    """Return the lash line's strength 0..1 at ``below`` px under the lid's edge: sharp above, hanging below."""
+    thin = 0.055 * tallest + 0.45
+    return np.asarray(np.exp(-((below / np.where(below < 0, thin, 1.6 * thin)) ** 2)), np.float32)
 
 
 def _window(o: _Opening, shape: tuple[int, ...], s: float) -> Float:

@@ -60,7 +60,7 @@ def _clip(x: float, low: float, high: float) -> float:
 
 @_njit
 def _lay(sprite: Float, place: Float, x: float, y: float, dim: float, colour: Float) -> None:
-    """Lay the sprite's colour at picture point (x, y) over ``colour`` (3,), its luma multiplied by ``dim``."""
+    """Lay the sprite's colour at picture point (x, y) over ``colour`` (3,), its light multiplied by ``dim``."""
     dx, dy = x - place[2], y - place[3]
     sx = place[0] * dx - place[1] * dy
     sy = place[1] * dx + place[0] * dy
@@ -73,12 +73,12 @@ def _lay(sprite: Float, place: Float, x: float, y: float, dim: float, colour: Fl
     for k in range(4):
         i, j = top + k // 2, left + k % 2
         if 0 <= i < height and 0 <= j < width:
-            w = (fx if k % 2 else 1.0 - fx) * (fy if k // 2 else 1.0 - fy)
+            w = (fx if k % 2 else 1.0 - fx) * (fy if k // 2 else 1.0 - fy) * place[4]
             v0 += w * sprite[i, j, 0]
             v1 += w * sprite[i, j, 1]
             v2 += w * sprite[i, j, 2]
             v3 += w * sprite[i, j, 3]
-    colour[0] = colour[0] * (1.0 - v3) + v0 * dim
+    colour[0] = colour[0] * (1.0 - v3) + 16.0 * v3 + (v0 - 16.0 * v3) * dim
     colour[1] = colour[1] * (1.0 - v3) + v1
     colour[2] = colour[2] * (1.0 - v3) + v2
 
@@ -107,7 +107,6 @@ def inside(
     lower: Float,
     sprites: tuple[Float, ...],
     places: Float,
-    photo: int,
     colours: Float,
     numbers: Float,
     half: Float,
@@ -120,8 +119,7 @@ def inside(
         upper: (w,) upper edge per column of the box.
         lower: (w,).
         sprites: (h, w, 4) each, back to front.
-        places: (n, 4) inverse turn (re, im) and place (x, y) of each sprite.
-        photo: Index of the sprite that is the photo's, or -1.
+        places: (n, 6) inverse turn (re, im), place (x, y), strength and whether it is the photo's own, of each sprite.
         colours: (2, 3) cavity and wet lip.
         numbers: mm, relief, act.
         half: (>= h / 2, >= w / 2, 3) scratch.
@@ -143,12 +141,10 @@ def inside(
             shade = (1.0 - 0.50 / (1.0 + u + u * u)) * (1.0 - 0.30 / (1.0 + v + v * v)) * (1.0 - 0.45 * t * t * t * t)
             shade = 1.0 - relief * (1.0 - shade)
             colour[:] = colours[0]
-            plain = len(sprites) if photo < 0 else photo
-            for k in range(plain):
-                _lay(sprites[k], places[k], x0 + j, y, 1.0, colour)
             colour[0] = 16.0 + (colour[0] - 16.0) * shade
-            if photo >= 0:
-                _lay(sprites[photo], places[photo], x0 + j, y, 1.0 - act * (1.0 - min(1.0, 1.25 * shade)), colour)
+            for k in range(len(sprites)):
+                dim = shade if places[k, 5] == 0.0 else 1.0 - act * (1.0 - min(1.0, 1.25 * shade))
+                _lay(sprites[k], places[k], x0 + j, y, dim, colour)
             wet = 0.62 * act * _clip(1.2 - opening / (4.0 * mm), 0.2, 1.0)
             wet *= _clip(1.0 - min(top, bottom) / (0.55 * mm), 0.0, 1.0)
             for c in range(3):

@@ -119,7 +119,7 @@ def smooth_fit(t: Double, values: Double, lean: float = 0.0) -> Double:
         values: What to follow.
         lean: 1 or -1 to follow the values' upper or lower side: the tops of the teeth, not the gum between them.
 
-    Method: iteratively reweighted least squares with Cauchy's weights, Holland and Welsch 1977, asymmetric as expectiles.
+    Method: iteratively reweighted least squares with Cauchy's weights, Holland and Welsch 1977, with expectiles' sides.
     """
     basis = np.polynomial.legendre.legvander(t, DEGREE)
     fit = np.full(len(t), np.median(values))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import cmath
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,20 +21,20 @@ from studio.engines.portrait.parameters import EXPRESSION, INDEX
 from studio.engines.portrait.rig import CONTOUR_POINTS, Float, Geometry
 
 _LIPS = [INDEX[n] for n in EXPRESSION if n not in ("browup", "browin", "squint")]
-_JAW, _SIDE, _TONGUE = INDEX["jaw"], INDEX["jawside"], INDEX["tongue"]
+_JAW, _SIDE, _TONGUE, _PUCKER = (INDEX[n] for n in ("jaw", "jawside", "tongue", "pucker"))
 REST_FADES = 0.25
 """Activity of the lips at which the correction towards the untouched photo is gone."""
 _LOWER_MIDDLE = CONTOUR_POINTS + CONTOUR_POINTS // 2
 
 
-class Kind(IntEnum):
-    """How a layer is painted."""
-
-    PLAIN = 0
-    PHOTO = 1
-    """After the shade of the lips, which dims it in speech only."""
-    REST = 2
-    """Not behind the lips: a correction added to the picture."""
+TONGUE_LAG = 0.45
+"""How far the tongue follows the jaw: in a wide mouth it is seen above the lower teeth."""
+TIP_ABOVE, TIP_BELOW = 1.6, 0.48
+"""A raised tongue's tip stays this many mm, and this share of the opening, under the upper lip."""
+TIP_WIDTH = 0.7
+"""Size of a raised tongue's tip compared with the resting tongue."""
+ROUND_SHADE = 0.22
+"""How much of what is behind puckered lips is lost in the cavity's dark."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +45,10 @@ class Layer:
     """(h, w, 4) premultiplied Y, U - 128, V - 128, alpha."""
     turn: complex
     at: complex
-    kind: Kind
+    photo: bool = False
+    """The photo's own: the lips shade it in speech only."""
+    strength: float = 1.0
+    """0..1: how opaque."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +57,7 @@ class Scene:
 
     layers: tuple[Layer, ...]
     rest: Layer | None
-    """What turns the picture back into the untouched photo, to be added with weight 1 - act / `REST_FADES`."""
+    """What turns the picture back into the untouched photo, to be added by its strength; not behind the lips."""
     colours: Float
     """(2, 3) cavity and wet lip: Y, U - 128, V - 128."""
     mm: float
@@ -88,8 +90,9 @@ class Mouth:
         self._turns = (moves[SHAPES:] - moves[SHAPES:].mean(axis=1, keepdims=True)) @ arms.conj() / np.vdot(arms, arms)
         self._shifts = moves[SHAPES:].mean(axis=1)
         self._jaw = moves[[_JAW, _SIDE], _LOWER_MIDDLE]
+        middles = [CONTOUR_POINTS // 2, _LOWER_MIDDLE]
+        self._gap, self._gaps = rest[middles], moves[:SHAPES, middles]
         self._upper, self._lower, self._tongue = (_place(s) for s in (interior.upper, interior.lower, interior.tongue))
-        self._tip = self._upper + 1j * self._roll * 1.0 * self._mm
         self._parted = geometry.gap > PARTED_MM
 
     def scene(self, pose: Float) -> Scene:
@@ -100,25 +103,36 @@ class Mouth:
         offset = self._middle + complex(head @ self._shifts) - turn * self._middle
         raised = float(pose[_TONGUE])
         jaw = complex(pose[_JAW] * self._jaw[0] + pose[_SIDE] * self._jaw[1])
-        tongue_at = self._tongue + jaw + raised * (self._tip + 0.35 * jaw - self._tongue - jaw)
 
-        def layer(sprite: Sprite, at: complex, kind: Kind = Kind.PLAIN, upright: bool = False) -> Layer:
-            own = 1 + 0j if upright else self._roll
+        light = 1 - ROUND_SHADE * float(pose[_PUCKER])
+
+        def layer(sprite: Sprite, at: complex, own: complex = self._roll, strength: float = light) -> Layer:
             origin = complex(sprite.origin[0], sprite.origin[1])
-            return Layer(sprite.pixels, turn * own, turn * (at - own * origin) + offset, kind)
+            photo = sprite is interior.photo
+            return Layer(sprite.pixels, turn * own, turn * (at - own * origin) + offset, photo, strength)
 
-        teeth = layer(interior.lower, self._lower + jaw)
-        tongue = layer(interior.tongue, tongue_at)
-        back = (teeth, tongue) if raised >= 0.5 else (tongue, teeth)
+        tongue = self._tongue + TONGUE_LAG * jaw
+        layers = [layer(interior.tongue, tongue), layer(interior.lower, self._lower + jaw)]
+        if interior.photo is None:
+            layers.append(layer(interior.upper, self._upper))
+        else:
+            layers.append(layer(interior.photo, _place(interior.photo), 1 + 0j))
+        if raised > 0:
+            tip = tongue + raised * (self._tip(pose) - tongue)
+            size = 1 - (1 - TIP_WIDTH) * raised
+            layers.append(layer(interior.tongue, tip, self._roll * size, min(1.0, 2 * raised)))
         act = float(min(1.0, 1.2 * np.abs(pose[_LIPS]).sum() + 1.2 * raised))
         rest = None
-        if interior.photo is None:
-            front = layer(interior.upper, self._upper)
-        else:
-            front = layer(interior.photo, _place(interior.photo), Kind.PHOTO, upright=True)
-            if interior.rest is not None and act < REST_FADES:
-                rest = layer(interior.rest, _place(interior.rest), Kind.REST, upright=True)
-        return Scene((*back, front), rest, interior.colours, self._mm, interior.relief, act, self._parted)
+        if interior.rest is not None and act < REST_FADES:
+            rest = layer(interior.rest, _place(interior.rest), 1 + 0j, 1 - act / REST_FADES)
+        return Scene(tuple(layers), rest, interior.colours, self._mm, interior.relief, act, self._parted)
+
+    def _tip(self, pose: Float) -> complex:
+        """Return where a raised tongue's tip is, without the head's motion."""
+        upper, lower = self._gap + pose[:SHAPES] @ self._gaps
+        down = 1j * self._roll
+        opening = max(((lower - upper) / down).real, 0.0)
+        return complex(upper + down * max(TIP_ABOVE * self._mm, TIP_BELOW * opening))
 
 
 def _complex(points: Float) -> NDArray[np.complex128]:

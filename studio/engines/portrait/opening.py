@@ -48,10 +48,10 @@ def refine(source: Source, geometry: Geometry) -> Geometry:
     """
     if geometry.gap <= PARTED_MM:
         return geometry
-    ycc = cv2.GaussianBlur(yuv(source.rgb), (0, 0), 0.7)
+    ycc = np.asarray(cv2.GaussianBlur(yuv(source.rgb), (0, 0), 0.7), np.float32)
     opening = geometry.lower[:, 1] - geometry.upper[:, 1]
     middle = slice(CONTOUR_POINTS // 4, 3 * CONTOUR_POINTS // 4)
-    lip = np.median([_at(ycc, p + (0, d)) for p in geometry.lower[middle] for d in (2, 3, 4)], axis=0)
+    lip = np.median([_at(ycc, p[0], p[1] + d) for p in geometry.lower[middle] for d in (2, 3, 4)], axis=0)
     bright = [ycc[int(u[1]) + 2 : int(lo[1]) - 1, round(float(u[0]))] for u, lo in _pairs(geometry)[middle]]
     teeth = np.concatenate(bright) if any(map(len, bright)) else lip[None]
     tooth = np.median(teeth[teeth[:, 0] >= np.percentile(teeth[:, 0], 60)], axis=0)
@@ -62,7 +62,7 @@ def refine(source: Source, geometry: Geometry) -> Geometry:
         for i, (up, low) in enumerate(_pairs(geometry)):
             y = float(low[1])
             while y > up[1] + 0.6 * opening[i]:
-                luma, _, red = _at(ycc, np.array([low[0], y]))
+                luma, _, red = _at(ycc, low[0], y)
                 if red < threshold or luma < dark:
                     break
                 y -= 0.5
@@ -79,25 +79,25 @@ def _pairs(geometry: Geometry) -> list[tuple[Float, Float]]:
     return list(zip(geometry.upper, geometry.lower, strict=True))
 
 
-def _at(ycc: Float, point: Float) -> Float:
+def _at(ycc: Float, x: float, y: float) -> Float:
     """Nearest pixel."""
-    x, y = np.clip(np.round(point).astype(int), 0, 511)
-    value: Float = ycc[y, x]
+    row, column = (min(max(round(float(v)), 0), 511) for v in (y, x))
+    value: Float = ycc[row, column]
     return value
 
 
 def opening_mask(geometry: Geometry, grow: int = 0, up: int = 0) -> Float:
-    """(512, 512) coverage 0..1 of the opening at rest, grown by ``grow`` px (negative: shrunk), then ``up`` px upwards."""
+    """(512, 512) coverage 0..1 of the opening at rest, grown by ``grow`` px (negative: shrunk), then ``up`` upwards."""
     outline = np.concatenate([geometry.upper, geometry.lower[::-1]])
     mask = np.zeros((512, 512), np.uint8)
     cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     if grow:
         side = 2 * abs(grow) + 1
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-        mask = cv2.dilate(mask, kernel) if grow > 0 else cv2.erode(mask, kernel)
+        mask = np.asarray(cv2.dilate(mask, kernel) if grow > 0 else cv2.erode(mask, kernel), np.uint8)
     if up:
-        mask = cv2.dilate(mask, np.ones((up + 1, 1), np.uint8), anchor=(0, 0))
-    return mask.astype(np.float32) / 255
+        mask = np.asarray(cv2.dilate(mask, np.ones((up + 1, 1), np.uint8), anchor=(0, 0)), np.uint8)
+    return (mask / 255).astype(np.float32)
 
 
 def sprite(source: Source, geometry: Geometry) -> Sprite:
@@ -111,7 +111,7 @@ def sprite(source: Source, geometry: Geometry) -> Sprite:
     alone = source.rgb[cut].copy()
     alone[around[cut] == 0] = np.median(source.rgb[inside > 0.9], axis=0) if (inside > 0.9).any() else 128
     hole = ((around > 0) & (inside < 0.5)).astype(np.uint8)
-    rgb = cv2.inpaint(alone, hole[cut], 4, cv2.INPAINT_TELEA)
+    rgb = np.asarray(cv2.inpaint(alone, hole[cut], 4, cv2.INPAINT_TELEA), np.uint8)
     soft = cv2.GaussianBlur(opening_mask(geometry, 1, up=7)[cut], (0, 0), 0.7)
     pixels = np.concatenate([yuv(rgb) * soft[..., None], soft[..., None]], axis=2).astype(np.float32)
     return Sprite(pixels, np.zeros(2, np.float32), np.array([x0, y0], np.float32))
@@ -124,5 +124,4 @@ def without_opening(rgb: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.ui
     hole = (opening_mask(geometry, 1) > 0.5).astype(np.uint8)
     for x, y in (geometry.upper[0], geometry.upper[-1]):
         cv2.circle(hole, (round(float(x)), round(float(y))), _CORNER, 1, -1)
-    filled: NDArray[np.uint8] = cv2.inpaint(rgb, hole, 3, cv2.INPAINT_TELEA)
-    return filled
+    return np.asarray(cv2.inpaint(rgb, hole, 3, cv2.INPAINT_TELEA), np.uint8)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engines.portrait.field import SHAPES, LipLine, Shape
-from studio.engines.portrait.mouth import REST_FADES, Kind, Layer, Scene
+from studio.engines.portrait.mouth import Layer, Scene
 from studio.engines.portrait.rig import NODE, SIZE, Box, Float
 from studio.engines.portrait.warp import Warp
 
@@ -165,7 +165,7 @@ def paint_inside(scene: Scene, line: LipLine, out: Byte) -> None:
         if mask.any():
             _composite(out, box, mask, _inside(scene, box, rows, upper, lower))
     if scene.rest is not None:
-        add_rest(scene.rest, 1 - scene.act / REST_FADES, out)
+        add_rest(scene.rest, out)
 
 
 def block(line: LipLine) -> Box:
@@ -188,14 +188,12 @@ def _inside(scene: Scene, box: Box, rows: Float, upper: Float, lower: Float) -> 
     inside = np.empty((box[3] - box[1], box[2] - box[0], 3), np.float32)
     inside[:] = scene.colours[0]
     shade = 1 - scene.relief * (1 - _shade(rows, upper, lower, mm))
-    layers = [layer for layer in scene.layers if layer.kind is Kind.PLAIN]
-    for layer in layers:
-        _over(inside, _drawn(layer, box))
     inside[..., 0] = 16 + (inside[..., 0] - 16) * shade
-    for layer in scene.layers[len(layers) :]:
-        photo = _drawn(layer, box)
-        photo[..., 0] *= 1 - scene.act * (1 - np.minimum(1, 1.25 * shade))
-        _over(inside, photo)
+    for layer in scene.layers:
+        drawn = _drawn(layer, box) * np.float32(layer.strength)
+        dim = 1 - scene.act * (1 - np.minimum(1, 1.25 * shade)) if layer.photo else shade
+        drawn[..., 0] = 16 * drawn[..., 3] + (drawn[..., 0] - 16 * drawn[..., 3]) * dim
+        _over(inside, drawn)
     near = np.minimum(rows - upper, lower - rows) / np.float32(0.55 * mm)
     # Dark wedges at the corners become lip; along a wide opening a rim this strong would be a drawn line.
     wedge = np.clip(1.2 - (lower - upper) / (4.0 * mm), 0.2, 1)
@@ -207,8 +205,8 @@ def _inside(scene: Scene, box: Box, rows: Float, upper: Float, lower: Float) -> 
 def _drawn(layer: Layer, box: Box) -> Float:
     at = layer.at - complex(box[0], box[1])
     matrix = np.array([[layer.turn.real, -layer.turn.imag, at.real], [layer.turn.imag, layer.turn.real, at.imag]])
-    drawn: Float = cv2.warpAffine(layer.pixels, matrix, (box[2] - box[0], box[3] - box[1]), flags=cv2.INTER_LINEAR)
-    return drawn
+    size = (box[2] - box[0], box[3] - box[1])
+    return np.asarray(cv2.warpAffine(layer.pixels, matrix, size, flags=cv2.INTER_LINEAR), np.float32)
 
 
 def _shade(rows: Float, upper: Float, lower: Float, mm: float) -> Float:
@@ -249,12 +247,12 @@ def _composite(out: Byte, box: Box, mask: Float, inside: Float) -> None:
         plane[:] = np.clip((plane.astype(np.float32) - 128) * (1 - half[..., 0]) + half[..., c + 1] + 128.5, 0, 255)
 
 
-def add_rest(rest: Layer, weight: float, out: Byte) -> None:
+def add_rest(rest: Layer, out: Byte) -> None:
     """Add a correction (h, w, 4), even in size and place, to the picture."""
     height, width = rest.pixels.shape[:2]
     x0, y0 = max(int(rest.at.real) // 2 * 2, 0), max(int(rest.at.imag) // 2 * 2, 0)
     box = (x0, y0, min(x0 + width + 2, SIZE), min(y0 + height + 2, SIZE))
-    drawn = _drawn(rest, box) * np.float32(weight)
+    drawn = _drawn(rest, box) * np.float32(rest.strength)
     y = out[y0 : box[3], x0 : box[2]]
     y[:] = np.clip(y + drawn[..., 0] + 0.5, 0, 255)
     half = cv2.resize(drawn, ((box[2] - x0) // 2, (box[3] - y0) // 2), interpolation=cv2.INTER_AREA)

@@ -5,7 +5,7 @@ A beat: eyes into the texture (`eyes`), one warp of the texture (`warp`), the mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +19,7 @@ from studio.engines.portrait.field import Shape, contours, shape
 from studio.engines.portrait.interior import Style, load_interior, prepare_interior, save_interior
 from studio.engines.portrait.lids import photo_eyes
 from studio.engines.portrait.mouth import Mouth
-from studio.engines.portrait.opening import refine, without_opening
+from studio.engines.portrait.opening import Sprite, refine, without_opening
 from studio.engines.portrait.parameters import COUNT, INDEX
 from studio.engines.portrait.rig import BASES, SIZE, Float, Geometry, Source
 from studio.engines.portrait.screen import ScreenLips, ScreenMouth
@@ -27,7 +27,7 @@ from studio.engines.portrait.warp import COLD, WARM, Tools, tools
 from studio.errors import AvatarNotReady
 
 Byte = NDArray[np.uint8]
-VERSION = 1
+VERSION = 2
 """Of ``face.npz``."""
 _JUMP_PX = 4.0
 """A lip that moves farther than this from one picture to the next starts the inverse afresh."""
@@ -66,8 +66,12 @@ class Face:
         texture = i420(without_opening(source.rgb, geometry))
         report(0.5, "learning to blink")
         eyes = photo_eyes(*planes(texture), source.landmarks, geometry.scale)
-        report(1.0, "face done")
-        return cls.assemble(source, geometry, texture, eyes, save_interior(interior))
+        face = cls.assemble(source, geometry, texture, eyes, save_interior(interior))
+        if interior.photo is None:
+            return face
+        # Lips that were filled and painted again are not quite the photo: at rest the difference is added.
+        correction = rest_sprite(i420(source.rgb), Renderer(face).render(np.zeros(COUNT, np.float32)))
+        return cls.assemble(source, geometry, texture, eyes, save_interior(replace(interior, rest=correction)))
 
     @classmethod
     def drawn(cls, source: Source, geometry: Geometry, eyes: tuple[Eye, ...], style: Style) -> Face:
@@ -143,14 +147,22 @@ def _screen_mouth(arrays: dict[str, NDArray[np.generic]]) -> ScreenMouth:
 
 def i420(rgb: Byte) -> Byte:
     """Return (512, 512, 3) RGB as (768, 512) I420, BT.601 limited range."""
-    converted: Byte = cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420)
-    return converted
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)
 
 
 def planes(picture: Byte) -> tuple[Byte, Byte, Byte]:
     """Return views of Y (512, 512), U and V (256, 256) of an I420 picture (768, 512)."""
     chroma = picture[SIZE:].reshape(2, SIZE // 2, SIZE // 2)
     return picture[:SIZE], chroma[0], chroma[1]
+
+
+def rest_sprite(wanted: Byte, drawn: Byte) -> Sprite:
+    """Return what must be added to the picture ``drawn`` to get ``wanted``, both (768, 512), as a sprite in levels."""
+    y, u, v = (a.astype(np.float32) - b for a, b in zip(planes(wanted), planes(drawn), strict=True))
+    levels = np.dstack([y, *(c.repeat(2, axis=0).repeat(2, axis=1) for c in (u, v)), np.zeros_like(y)])
+    rows, columns = (np.flatnonzero(levels.any(axis=(2, axis))) // 2 * 2 for axis in (1, 0))
+    y0, y1, x0, x1 = rows[0], rows[-1] + 2, columns[0], columns[-1] + 2
+    return Sprite(levels[y0:y1, x0:x1].copy(), np.zeros(2, np.float32), np.array([x0, y0], np.float32))
 
 
 class Renderer:

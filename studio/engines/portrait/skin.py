@@ -134,7 +134,7 @@ def make_side(face: Face, moves: Double, contour: Double, upper: bool) -> Side:
     plain, response = np.split(dense, [values.shape[1]], axis=2)
     rows = own[:3].ravel()
     places = np.concatenate([contour, face.pixels[rows]])
-    targets = np.concatenate([contours.linear_matrix(own.shape[1], CONTOUR_POINTS) @ flat[own[3]], flat[rows]])
+    targets = np.concatenate([contours.spline_matrix(own.shape[1], CONTOUR_POINTS) @ flat[own[3]], flat[rows]])
     return Side(plain, response, targets, sample(plain, places), sample(response, places))
 
 

@@ -56,18 +56,3 @@ def tools() -> Tools:
     from studio.engines.portrait.portable import PortableTools
 
     return PortableTools()
-
-
-def warm_up() -> None:
-    """Compile the kernels, or load them from numba's cache (``NUMBA_CACHE_DIR``); seconds the first time, else 0.1."""
-    # The smallest shape that passes through every kernel.
-    import studio.engines.portrait.field as field
-
-    tool = tools()
-    small = field.smallest()
-    plane = np.zeros((512, 512), np.uint8)
-    half = np.zeros((256, 256), np.uint8)
-    line = tool.lip_line(small.contour)
-    tool.make_warp(small, plane, half, half).draw(
-        np.ones(len(small.contour_bases), np.float32), line, WARM, np.zeros((768, 512), np.uint8)
-    )
