@@ -7,6 +7,7 @@ needs no landmark models; they count only for the very bytes they were made from
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -118,14 +119,16 @@ def _beside(path: Path) -> Path:
 
 
 def known_face(path: Path, data: bytes) -> Face | None:
-    """Return the face that lies beside the photo at ``path``, None if it was made for other bytes than ``data``."""
+    """Return the face that lies beside the photo at ``path``, None if it was made for other bytes or is damaged."""
     try:
         with np.load(_beside(path), allow_pickle=False) as stored:
             if str(stored["sha256"]) != hashlib.sha256(data).hexdigest():
                 return None
             landmarks, spread = stored["landmarks"].astype(np.float32), stored["spread"].astype(np.float32)
             score, presence = stored["scores"].tolist()
-    except (OSError, KeyError, ValueError):
+    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile):
+        return None
+    if landmarks.shape != (478, 3) or spread.shape != (468,) or not np.isfinite(landmarks).all():
         return None
     box = np.concatenate([landmarks[:468, :2].min(0), landmarks[:468, :2].max(0)])
     return Face(box, score, presence, landmarks, spread)
