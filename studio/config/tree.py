@@ -11,6 +11,8 @@ import yaml
 from studio.errors import ConfigError
 
 _DEPTH = 16
+_NODES = 20_000
+"""Values of one file, those counted anew that come again by an alias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class _Tree:
 
     def __init__(self, path: Path, complaints: list[str]) -> None:
         self.path, self.complaints = path, complaints
+        self.nodes = 0
 
     def read(self, text: str) -> Given:
         """Parse and convert the whole text."""
@@ -72,12 +75,18 @@ class _Tree:
         where = f"{self.path}:{line}: {key}" if key else f"{self.path}:{line}"
         if depth > _DEPTH:
             raise ConfigError(f"{where}: nested too deeply")
+        self.nodes += 1
+        if self.nodes > _NODES:
+            raise ConfigError(f"{where}: there is too much in this file")
         if isinstance(node, yaml.MappingNode):
             return Given(self.mapping(node, key, depth), where)
         if isinstance(node, yaml.SequenceNode):
             items: Sequence[yaml.Node] = node.value
             return Given([self.given(item, f"{key}[{i}]", depth + 1) for i, item in enumerate(items)], where)
-        return Given(self.loader.construct_object(node), where)
+        try:
+            return Given(self.loader.construct_object(node), where)
+        except ValueError as error:  # 2026-99-99 looks like a date
+            raise ConfigError(f"{where}: {node.value!r} is no value; put it in quotes") from error
 
     def mapping(self, node: yaml.MappingNode, key: str, depth: int) -> dict[str, Given]:
         """Convert a mapping, ``<<`` merged in."""
@@ -85,7 +94,7 @@ class _Tree:
         self.loader.flatten_mapping(node)
         result: dict[str, Given] = {}
         for name_node, value in node.value:
-            name = str(name_node.value)
+            name = _printable(str(name_node.value))
             line = name_node.start_mark.line + 1
             result[name] = self.given(value, f"{key}.{name}" if key else name, depth + 1, line)
         return result
@@ -94,10 +103,16 @@ class _Tree:
         """Complain about keys that are given twice or are no text."""
         seen: set[str] = set()
         for name_node, _ in node.value:
-            name = f"{key}.{name_node.value}" if key else f"{name_node.value}"
+            word = _printable(str(name_node.value))
+            name = f"{key}.{word}" if key else word
             where = f"{self.path}:{name_node.start_mark.line + 1}: {name}"
             if not isinstance(name_node, yaml.ScalarNode):
                 raise ConfigError(f"{self.path}:{name_node.start_mark.line + 1}: a key must be a word")
             if name in seen:
                 self.complaints.append(f"{where}: is given twice")
             seen.add(name)
+
+
+def _printable(name: str) -> str:
+    """Return a key as a complaint can show it."""
+    return name if name.isprintable() and name else repr(name)
