@@ -121,7 +121,7 @@ def _beside(path: Path) -> Path:
 def known_face(path: Path, data: bytes) -> Face | None:
     """Return the face that lies beside the photo at ``path``, None if it was made for other bytes or is damaged."""
     try:
-        with np.load(_beside(path), allow_pickle=False) as stored:
+        with _beside(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if str(stored["sha256"]) != hashlib.sha256(data).hexdigest():
                 return None
             landmarks, spread = stored["landmarks"].astype(np.float32), stored["spread"].astype(np.float32)
