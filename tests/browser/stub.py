@@ -29,7 +29,7 @@ from tests.browser.cardboard import SIDE, PictureTrack, SilenceTrack, draw_face
 STATIC = Path(__file__).parents[2] / "static"
 POLICY = "default-src 'self'"
 AVATARS = {"mira": "Mira", "omar": "Omar", "robot": "Robot", "astronaut": "Astronaut"}
-REASON = "Needs a graphics card."
+REASON = "Its engine needs the Python package onnxruntime, which is not installed here."
 CAPACITY = {
     "code": "capacity",
     "message": "All seats are taken. Please try again shortly.",
