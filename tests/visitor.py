@@ -15,7 +15,7 @@ import subprocess
 import threading
 import time
 import wave
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import aioice.ice
 import aiortc.rtcrtpreceiver
 import av
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.sdp import candidate_from_sdp
 
 PTIME = 0.020
@@ -121,6 +122,23 @@ def install_loopback_and_counting() -> None:
     aiortc.rtcrtpreceiver.decoder_worker = count_only
 
 
+def whole(sdp: str) -> tuple[str, list[tuple[str, int]]]:
+    """Return an offer as it is, and no candidates."""
+    return sdp, []
+
+
+def split_candidates(sdp: str) -> tuple[str, list[tuple[str, int]]]:
+    """Return an offer without its candidates, and them: line without ``a=``, number of the section."""
+    kept, candidates, section = [], [], -1
+    for line in sdp.splitlines():
+        section += line.startswith("m=")
+        if line.startswith("a=candidate:"):
+            candidates.append((line.removeprefix("a="), section))
+        elif line != "a=end-of-candidates":
+            kept.append(line)
+    return "\r\n".join(kept) + "\r\n", candidates
+
+
 class Visitor:
     """One visit: connect, count, leave."""
 
@@ -137,36 +155,100 @@ class Visitor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stack = contextlib.AsyncExitStack()
         self._answer: asyncio.Future[dict[str, Any]] | None = None
+        self._news = asyncio.Event()
+        self.kinds: tuple[str, ...] = ("audio", "video")
+        """What is offered."""
+        self.camera: MediaStreamTrack | None = None
+        self.video_codecs: Sequence[RTCRtpCodecCapability] = ()
+        self.configuration = RTCConfiguration(iceServers=[])
+        self.answers_pings = True
 
     async def connect(self, limit: float = 15.0) -> None:
         """Open the socket, offer, and return when the peer is connected."""
         async with asyncio.timeout(limit):
-            session = await self._stack.enter_async_context(aiohttp.ClientSession())
-            self.ws = await self._stack.enter_async_context(session.ws_connect(self.url))
-            self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-            self._answer = asyncio.get_running_loop().create_future()
-            self._spawn(self._read())
-            if self.packets:
-                self.pc.addTrack(SpeechTrack(self.packets, self.start))
-            else:
-                self.pc.addTransceiver("audio", direction="recvonly")
+            await self.open()
+            await self.offer()
+            await self.connected()
+
+    async def open(self) -> None:
+        """Open the socket only."""
+        session = await self._stack.enter_async_context(aiohttp.ClientSession())
+        self.ws = await self._stack.enter_async_context(session.ws_connect(self.url, autoping=self.answers_pings))
+        self._spawn(self._read())
+
+    async def offer(self, *, trickle: str = "", edit: Callable[[str], str] = str) -> dict[str, Any]:
+        """Send an offer from a new peer and take its answer, which is returned.
+
+        Args:
+            trickle: ``early``: candidates go before the offer; ``late``: after the answer; else inside.
+            edit: Changes the offer's SDP on its way.
+
+        Raises:
+            ConnectionError: The studio answered with an error.
+        """
+        self.pc = RTCPeerConnection(self.configuration)
+        self._answer = asyncio.get_running_loop().create_future()
+        if self.packets and "audio" in self.kinds:
+            self.pc.addTrack(SpeechTrack(self.packets, self.start))
+        elif "audio" in self.kinds:
+            self.pc.addTransceiver("audio", direction="recvonly")
+        if self.camera is not None:
+            self.pc.addTrack(self.camera)
+        elif "video" in self.kinds:
             self.pc.addTransceiver("video", direction="recvonly")
-            self.pc.on("track", self._on_track)
-            await self.pc.setLocalDescription(await self.pc.createOffer())
-            await self.ws.send_json({"type": "offer", "sdp": self.pc.localDescription.sdp, "avatar_id": self.avatar_id})
-            answer = await self._answer
-            await self.pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
-            settled = asyncio.Event()
+        for transceiver in self.pc.getTransceivers():
+            if transceiver.kind == "video" and self.video_codecs:
+                transceiver.setCodecPreferences(list(self.video_codecs))
+        self.pc.on("track", self._on_track)
+        await self.pc.setLocalDescription(await self.pc.createOffer())
+        sdp, candidates = (split_candidates if trickle else whole)(self.pc.localDescription.sdp)
+        if trickle == "early":
+            await self.send_candidates(candidates)
+        await self.ws.send_json({"type": "offer", "sdp": edit(sdp), "avatar_id": self.avatar_id})
+        answer: dict[str, Any] = await self._answer
+        await self.pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
+        if trickle == "late":
+            await self.send_candidates(candidates)
+        return answer
 
-            def settle() -> None:
-                if self.pc.connectionState not in ("new", "connecting"):
-                    settled.set()
+    async def send_candidates(self, candidates: Sequence[tuple[str, int]]) -> None:
+        """Trickle candidate lines of sections, and their end."""
+        for line, section in candidates:
+            body = {"candidate": line, "sdpMid": str(section), "sdpMLineIndex": section, "usernameFragment": None}
+            await self.ws.send_json({"type": "ice_candidate", "candidate": body})
+        await self.ws.send_json({"type": "ice_candidate", "candidate": None})
 
-            self.pc.on("connectionstatechange", settle)
-            settle()
-            await settled.wait()
-            if self.pc.connectionState != "connected":
-                raise ConnectionError(f"peer is {self.pc.connectionState}")
+    async def connected(self) -> None:
+        """Return when the peer is connected.
+
+        Raises:
+            ConnectionError: It failed or was closed.
+        """
+        settled = asyncio.Event()
+
+        def settle() -> None:
+            if self.pc.connectionState not in ("new", "connecting"):
+                settled.set()
+
+        self.pc.on("connectionstatechange", settle)
+        settle()
+        await settled.wait()
+        if self.pc.connectionState != "connected":
+            raise ConnectionError(f"peer is {self.pc.connectionState}")
+
+    async def heard(self, kind: str, limit: float = 5.0, **fields: object) -> dict[str, Any]:
+        """Return the newest message of a kind with these fields, waiting for one if there is none.
+
+        Raises:
+            TimeoutError: None came.
+        """
+        async with asyncio.timeout(limit):
+            while True:
+                for message in reversed(self.messages):
+                    if message["type"] == kind and fields.items() <= message.items():
+                        return message
+                self._news.clear()
+                await self._news.wait()
 
     async def close(self) -> None:
         """Leave as a closed tab does."""
@@ -193,6 +275,7 @@ class Visitor:
                 continue
             body = json.loads(message.data)
             self.messages.append(body)
+            self._news.set()
             if body["type"] == "answer" and self._answer and not self._answer.done():
                 self._answer.set_result(body)
             elif body["type"] == "error" and self._answer and not self._answer.done():

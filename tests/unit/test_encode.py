@@ -51,7 +51,7 @@ def picture(index: int, width: int = 128, height: int = 96) -> NDArray[np.uint8]
 
 def noise(index: int, side: int = 256) -> NDArray[np.uint8]:
     grain = np.random.default_rng(index).integers(0, 32, (side * 3 // 2, side), np.uint8)
-    return picture(index, side, side) // 2 + grain
+    return np.asarray(picture(index, side, side) // 2 + grain, np.uint8)
 
 
 def codec(mime: str) -> RTCRtpCodecParameters:
