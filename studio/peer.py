@@ -39,8 +39,13 @@ from studio.surgery import Ear, abandon, codec_of, sound_decoder, stop_decoders,
 
 log = logging.getLogger(__name__)
 
-MALFORMED = (ValueError, LookupError, AttributeError, TypeError, AssertionError, InvalidAccessError, InvalidStateError)
+MALFORMED = (
+    ValueError, LookupError, AttributeError, TypeError, AssertionError, StopIteration, InvalidAccessError,
+    InvalidStateError,
+)  # fmt: skip
 """What aiortc raises on SDP that it cannot read."""
+MAX_SECTIONS = 8
+"""Media sections of an offer: each costs sockets. Browsers make two or three."""
 
 OnAudio = Callable[[NDArray[np.int16], float], None]
 """Gets (n,) mono 16 kHz and the second of its arrival."""
@@ -97,7 +102,9 @@ class Peer:
         """
         sdp = without_mdns(sdp)
         try:
-            self._add_transceivers(SessionDescription.parse(sdp))
+            offered = SessionDescription.parse(sdp)
+            _check_sections(offered)
+            self._add_transceivers(offered)
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
             self._prepare(self._pc.getTransceivers())
             await self._pc.setLocalDescription(await self._pc.createAnswer())
@@ -209,6 +216,18 @@ class Peer:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _check_sections(offered: SessionDescription) -> None:
+    """Refuse what aiortc would stumble over when sockets are open already and tasks of its own run.
+
+    Raises:
+        OfferInvalid: Too many sections, two of one name, or a BUNDLE group of sections that are not there.
+    """
+    mids = [media.rtp.muxId for media in offered.media if media.kind in ("audio", "video", "application")]
+    bundled = {mid for group in offered.group if group.semantic == "BUNDLE" for mid in group.items}
+    if len(offered.media) > MAX_SECTIONS or len(set(mids)) < len(mids) or not bundled <= set(mids):
+        raise OfferInvalid(detail=f"sections {mids[:MAX_SECTIONS]}, bundled {sorted(bundled)[:MAX_SECTIONS]}")
 
 
 def _ice_servers(ice: IceSpec) -> list[RTCIceServer]:
