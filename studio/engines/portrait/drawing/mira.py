@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from studio.engines.portrait.drawing import hair
+from studio.engines.portrait.drawing import hair, people
 from studio.engines.portrait.drawing.curves import MIDDLE, ellipse, mirrored, ribbon, smooth, tapered
-from studio.engines.portrait.drawing.eyes import Brow, Eye, Iris, draw_brow, draw_eye
+from studio.engines.portrait.drawing.eyes import Brow, Eye, Iris
+from studio.engines.portrait.drawing.files import Artwork
 from studio.engines.portrait.drawing.lips import Lips, draw_lips
 from studio.engines.portrait.drawing.raster import Backdrop
 from studio.engines.portrait.drawing.skin import Build, Skin, draw_ear, draw_face, draw_neck, draw_nose
@@ -20,44 +21,49 @@ BUILD = Build(
     face=[(0, 104), (44, 112), (76, 142), (91, 190), (94, 236), (90, 276), (79, 312), (60, 343), (36, 364), (14, 372), (0, 373)],
     nose_base=297, nose_width=17, eye_line=246, mouth=327, chin=373,
 )  # fmt: skip
-IRIS = Iris(rim="#1f3b35", body="#4f7f63", glow="#a9bb74", radius=11.6, pupil=4.9)
+IRIS = Iris(rim="#1f3b35", body="#4f7f63", glow="#a9bb74", radius=13.2, pupil=5.6)
 EYE = Eye(
     side=1, x=44, y=246,
-    upper=[(-22.5, 5.2), (-19, 0.5), (-12, -7.2), (-2, -11.8), (9, -10.8), (18, -5.6), (24, 0.2)],
-    lower=[(-22.5, 5.2), (-16, 7.6), (-6, 10.6), (5, 11.2), (15, 8.4), (24, 0.2)],
+    upper=[(-24.5, 5.8), (-20.5, 0.2), (-13, -8.8), (-2, -13.8), (10, -12.6), (20, -6.4), (26.5, 0.0)],
+    lower=[(-24.5, 5.8), (-17, 8.6), (-6, 11.8), (6, 12.4), (17, 9.2), (26.5, 0.0)],
     iris=IRIS, lash="#2a1612", lash_width=3.6, lash_length=7.0,
 )  # fmt: skip
-BROW = Brow(spine=[(23, 221), (34, 215.5), (50, 210.5), (64, 210.5), (76, 218)], width=7.6, colour="#5b3423", hairs=85)
+BROW = Brow(spine=[(23, 221), (34, 215.5), (50, 210.5), (64, 210.5), (76, 218)], width=8.6, colour="#5b3423", hairs=85)
 LIPS = Lips(
-    y=327, half_width=33, upper=8.4, lower=11.8, lift=4.2,
+    y=326, half_width=35, upper=8.6, lower=12.2, lift=6.2,
     top="#c4555a", bottom="#dd7472", dark="#7c2a33", glow="#ffd9cf", gloss=0.55,
 )  # fmt: skip
 TONES = hair.Tones(dark="#2a1410", base="#5e3122", mid="#82482f", light="#b8764c", shine="#e9b688")
 
 BACK_RIGHT = hair.Lock(
-    near=[(262, 90), (300, 150), (318, 250), (316, 330), (304, 392), (290, 420)],
-    far=[(262, 62), (340, 84), (384, 160), (394, 260), (400, 350), (376, 436)],
+    near=[(262, 90), (300, 150), (318, 250), (316, 330), (306, 400), (300, 490)],
+    far=[(262, 62), (340, 84), (384, 160), (394, 260), (404, 350), (398, 490)],
     wave=4, turns=2.2,
 )  # fmt: skip
 BACK_LEFT = hair.Lock(
-    near=[(250, 90), (212, 150), (194, 250), (196, 330), (208, 392), (222, 420)],
-    far=[(250, 62), (172, 84), (128, 160), (118, 260), (112, 350), (136, 436)],
+    near=[(250, 90), (212, 150), (194, 250), (196, 330), (206, 400), (212, 490)],
+    far=[(250, 62), (172, 84), (128, 160), (118, 260), (108, 350), (114, 490)],
     wave=4, turns=2.2, phase=0.5,
 )  # fmt: skip
 FRONT_RIGHT = hair.Lock(
-    near=[(236, 112), (272, 122), (312, 146), (340, 186), (350, 236), (344, 286), (350, 336), (340, 392), (346, 428)],
-    far=[(236, 66), (292, 58), (348, 82), (382, 134), (394, 204), (398, 272), (404, 340), (392, 396), (372, 440)],
-    wave=5, turns=2.0, phase=0.1,
+    near=[(226, 104), (252, 136), (288, 160), (322, 186), (342, 226), (345, 272), (346, 322), (344, 372), (356, 420)],
+    far=[(226, 52), (290, 46), (350, 74), (386, 132), (398, 204), (402, 272), (408, 340), (402, 392), (366, 432)],
+    wave=7, turns=1.7, phase=0.1,
 )  # fmt: skip
 FRONT_LEFT = hair.Lock(
-    near=[(236, 112), (214, 124), (190, 148), (172, 186), (162, 236), (168, 286), (162, 336), (172, 392), (166, 428)],
-    far=[(236, 66), (196, 64), (150, 94), (124, 146), (116, 210), (114, 276), (108, 340), (120, 396), (140, 440)],
-    wave=5, turns=2.0, phase=0.6,
+    near=[(226, 104), (208, 132), (188, 158), (173, 192), (167, 236), (168, 282), (164, 330), (166, 378), (154, 424)],
+    far=[(226, 52), (184, 56), (142, 90), (120, 146), (111, 210), (109, 276), (103, 340), (110, 396), (146, 434)],
+    wave=7, turns=1.7, phase=0.6,
 )  # fmt: skip
 
 
-def draw(blink: float = 0.0, gaze: float = 0.0) -> Drawing:
-    """Return the drawing; ``gaze`` in px to the image's right."""
+def artwork() -> Artwork:
+    """Draw the picture and every tile."""
+    return people.artwork(people.Sitter(under, over, BACKDROP, SKIN, EYE, BROW, LIPS, "#5a1826", seed=17))
+
+
+def under() -> Drawing:
+    """Draw what lies under the eyes."""
     art = Drawing()
     for lock, seed in ((BACK_LEFT, 1), (BACK_RIGHT, 2)):
         hair.draw_lock(art, lock, TONES, seed, density=0.5, shine=0.25, shade=0.6)
@@ -65,25 +71,17 @@ def draw(blink: float = 0.0, gaze: float = 0.0) -> Drawing:
     _draw_pullover(art)
     for side in (-1, 1):
         draw_ear(art, SKIN, side, MIDDLE + side * 92, 262)
-    fringe = np.concatenate([FRONT_LEFT.outline, FRONT_RIGHT.outline])
-    draw_face(art, SKIN, BUILD, fringe)
-    draw_features(art, blink, gaze)
-    _draw_front_hair(art)
+    draw_face(art, SKIN, BUILD, np.concatenate([FRONT_LEFT.outline, FRONT_RIGHT.outline]))
+    draw_nose(art, SKIN, BUILD)
+    draw_lips(art, LIPS, SKIN.shade, SKIN.glow)
     return art
 
 
-def draw_features(art: Drawing, blink: float, gaze: float) -> None:
-    """Draw what lies on the face."""
-    draw_nose(art, SKIN, BUILD)
-    draw_lips(art, LIPS, SKIN.shade, SKIN.glow)
-    for side in (-1, 1):
-        draw_eye(art, SKIN, eye(side, blink, gaze))
-        draw_brow(art, BROW, side)
-
-
-def eye(side: int, blink: float = 0.0, gaze: float = 0.0) -> Eye:
-    """Return one eye."""
-    return Eye(side, EYE.x, EYE.y, EYE.upper, EYE.lower, EYE.iris, EYE.lash, EYE.lash_width, EYE.lash_length, EYE.liner, blink, gaze)
+def over() -> Drawing:
+    """Draw what lies over the eyes."""
+    art = Drawing()
+    _draw_front_hair(art)
+    return art
 
 
 def _draw_front_hair(art: Drawing) -> None:
@@ -91,7 +89,7 @@ def _draw_front_hair(art: Drawing) -> None:
         hair.draw_lock(art, lock, TONES, seed)
         hair.draw_flyaways(art, lock, TONES.mid, seed + 10, 16)
         hair.draw_flyaways(art, lock, TONES.base, seed + 20, 7, far=False)
-    part = smooth([(236, 66), (236, 88), (236, 112)])
+    part = smooth([(226, 53), (225, 80), (226, 104)])
     art.fill(tapered(part, 5), paint=TONES.dark, opacity=0.7, blur=1.6)
     art.fill(tapered(part, 1.4), paint=mix(SKIN.shade, TONES.base, 0.3), opacity=0.8, blur=0.5)
     rim = FRONT_RIGHT.strand(0.985)[4:-4]
@@ -102,7 +100,7 @@ def _draw_front_hair(art: Drawing) -> None:
 def _draw_pullover(art: Drawing) -> None:
     wool, shade, light = "#e0a03c", "#9c5f1c", "#f7cd7c"
     collar = smooth([(196, 436), (216, 456), (256, 466), (296, 456), (316, 436)])
-    right = smooth([(316, 434), (352, 440), (404, 452), (446, 478), (470, 530)])
+    right = smooth([(316, 434), (356, 434), (410, 446), (452, 474), (478, 530)])
     outline = np.concatenate([collar, right, mirrored(right)[::-1]])
     art.fill(outline, paint=art.linear((90, 430), (430, 530), (0, light), (0.4, wool), (1, mix(wool, shade, 0.75))))
     with art.inside(outline):
@@ -110,7 +108,12 @@ def _draw_pullover(art: Drawing) -> None:
             fold = tapered(smooth([(MIDDLE + s * 118, 540), (MIDDLE + s * 112, 500), (MIDDLE + s * 88, 470)]), 14)
             art.fill(fold, paint=shade, opacity=0.5, blur=5)
             art.fill(fold + (-9, -2), paint=light, opacity=0.4, blur=5)
-        art.fill(smooth([(200, 446), (256, 486), (312, 446), (330, 520), (190, 520)], closed=True), paint=shade, opacity=0.25, blur=12)
+        art.fill(
+            smooth([(200, 446), (256, 486), (312, 446), (330, 520), (190, 520)], closed=True),
+            paint=shade,
+            opacity=0.25,
+            blur=12,
+        )
         rng = np.random.default_rng(8)
         for x in np.arange(30, 490, 5.2):
             rib = smooth([(x, 425), (x + (x - 256) * 0.03, 470), (x + (x - 256) * 0.08, 520)])

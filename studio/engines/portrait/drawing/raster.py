@@ -6,7 +6,6 @@ rounded, so that gradients show no bands. The noise is a fixed pattern: the same
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -77,63 +76,11 @@ def feather(height: int, width: int, margin: int) -> Float:
     return np.asarray(edge * edge * (3 - 2 * edge), np.float32)[..., None]
 
 
-class Canvas:
-    """One character's pixels.
-
-    Args:
-        draw: Returns the drawing; its arguments are the tile's (row, column), None for the whole picture.
-        backdrop: Behind it.
-        zoom: Supersampling.
-        seed: Of the grain.
-    """
-
-    def __init__(self, backdrop: Backdrop, seed: int, zoom: int) -> None:
-        self._backdrop = backdrop.paint()
-        self._noise = grain(seed)
-        self._zoom = zoom
-        self._levels = np.zeros((SIZE, SIZE, 3), np.float32)
-        self.mask = np.zeros((SIZE, SIZE), np.uint8)
-
-    def draw(self, art: Drawing) -> None:
-        """Render the whole picture."""
-        rgba = render(art, (0, 0, SIZE, SIZE), self._zoom)
-        alpha = rgba[..., 3:] / 255
-        self._levels = rgba[..., :3] + self._backdrop * (1 - alpha)
-        self.mask = np.clip(np.rint(rgba[..., 3]), 0, 255).astype(np.uint8)
-
-    def tile(self, art: Drawing, box: Box, margin: int) -> Float:
-        """Return ``box`` of another drawing grown into this picture over ``margin`` px at its border, levels."""
-        x0, y0, x1, y1 = box
-        rgba = render(art, box, self._zoom)
-        behind = self._backdrop[y0:y1, x0:x1]
-        new = rgba[..., :3] + behind * (1 - rgba[..., 3:] / 255)
-        share = feather(y1 - y0, x1 - x0, margin)
-        return np.asarray(self._levels[y0:y1, x0:x1] * (1 - share) + new * share, np.float32)
-
-    def replace(self, box: Box, levels: Float) -> None:
-        """Put a tile into the picture."""
-        x0, y0, x1, y1 = box
-        self._levels[y0:y1, x0:x1] = levels
-
-    def bytes(self) -> Byte:
-        """Return the picture (512, 512, 3)."""
-        return quantise(self._levels, self._noise)
-
-    def tile_bytes(self, box: Box, levels: Float) -> Byte:
-        """Return a tile with the grain of its place."""
-        x0, y0, x1, y1 = box
-        return quantise(levels, self._noise[y0:y1, x0:x1])
+def laid(below: Float, layer: Float) -> Float:
+    """Return levels (h, w, 3) with a premultiplied layer (h, w, 4) on top."""
+    return np.asarray(layer[..., :3] + below * (1 - layer[..., 3:] / 255), np.float32)
 
 
-Sheet = Callable[[int, int], Drawing]
-"""Returns the drawing of an atlas tile at (row, column)."""
-
-
-def atlas(canvas: Canvas, sheet: Sheet, box: Box, rows: int, columns: int, neutral: int, margin: int = 4) -> Byte:
-    """Return an atlas (rows * h, columns * w, 3) whose tile (0, ``neutral``) is what the picture shows in ``box``.
-
-    Puts that tile into the picture, so render atlases before taking the picture's bytes.
-    """
-    tiles = [[canvas.tile(sheet(row, column), box, margin) for column in range(columns)] for row in range(rows)]
-    canvas.replace(box, tiles[0][neutral])
-    return np.concatenate([np.concatenate([canvas.tile_bytes(box, tile) for tile in line], 1) for line in tiles])
+def cut(picture: Float, box: Box) -> Float:
+    """Return a view of ``picture`` inside ``box``."""
+    return picture[box[1] : box[3], box[0] : box[2]]
