@@ -119,9 +119,10 @@ class Scheduler:
         return count
 
     def leave(self, seat: Seat) -> None:
-        """End a take; no callback follows. Idempotent."""
+        """End a take and let go of it; no callback follows. Idempotent."""
         with seat.lane.wakes:
             seat.left = True
+            seat.take = None
             seat.waiting.clear()
             if seat in seat.lane.seats:
                 seat.lane.seats.remove(seat)
@@ -189,7 +190,9 @@ class Scheduler:
         results: list[Result] = []
         for seat, _ in work:
             try:
-                seat.take = self.engine.begin(seat.avatar, seat.options)
+                take = self.engine.begin(seat.avatar, seat.options)
+                with seat.lane.wakes:
+                    seat.take = None if seat.left else take
             except StudioError as error:
                 results.append((seat, self._end(seat, error)))
             except Exception as error:  # an edge: the thread outlives whatever an engine does
@@ -198,31 +201,34 @@ class Scheduler:
         return results
 
     def _step(self, work: Sequence[tuple[Seat, AudioChunk | None]]) -> list[Result]:
-        pairs = [(seat, chunk) for seat, chunk in work if chunk is not None]
-        results = self._attempt(pairs)
+        # A seat may leave at any time: the take that is stepped is looked up once.
+        steps = [(s, take, chunk) for s, chunk in work if chunk is not None and (take := s.take) is not None]
+        results = self._attempt(steps)
         if results is not None:
             return results
         alone: list[Result] = []
-        for seat, chunk in pairs:
-            again = self._attempt([(seat, chunk)])
-            alone += again or [(seat, self._end(seat, EngineFault(detail=f"{self.engine.name} failed twice")))]
+        for step in steps:
+            fault = EngineFault(detail=f"{self.engine.name} failed twice")
+            alone += self._attempt([step]) or [(step[0], self._end(step[0], fault))]
         return alone
 
-    def _attempt(self, pairs: Sequence[tuple[Seat, AudioChunk]]) -> list[Result] | None:
-        batch = [(seat.take, chunk) for seat, chunk in pairs if seat.take is not None]
+    def _attempt(self, steps: Sequence[tuple[Seat, Take, AudioChunk]]) -> list[Result] | None:
+        if not steps:
+            return []
         began = time.perf_counter()
         try:
-            beats = self.engine.step(batch)
-            if len(beats) != len(pairs):
-                raise ValueError(f"{len(beats)} lists for {len(pairs)} pairs")
+            with self._stats.stage("step"):
+                beats = self.engine.step([(take, chunk) for _, take, chunk in steps])
+            if len(beats) != len(steps):
+                raise ValueError(f"{len(beats)} lists for {len(steps)} pairs")
         except Exception:  # an edge: the thread outlives whatever an engine does
-            log.exception("engine %s failed in a batch of %d", self.engine.name, len(pairs))
+            log.exception("engine %s failed in a batch of %d", self.engine.name, len(steps))
             self._stats.count("studio_engine_faults_total", engine=self.engine.name)
             return None
         ms = (time.perf_counter() - began) * 1000
-        self._steps.setdefault(len(pairs), deque(maxlen=MEMORY)).append(ms)
+        self._steps.setdefault(len(steps), deque(maxlen=MEMORY)).append(ms)
         self._stats.observe("studio_engine_step_ms", ms, engine=self.engine.name)
-        return [(seat, made) for (seat, _), made in zip(pairs, beats, strict=True)]
+        return [(seat, made) for (seat, _, _), made in zip(steps, beats, strict=True)]
 
     def _end(self, seat: Seat, error: StudioError) -> StudioError:
         with seat.lane.wakes:
