@@ -193,6 +193,7 @@ class Pipeline:
         """Leave the scheduler and forget everything; idempotent."""
         self._loaded.scheduler.leave(self._seat)
         self._timeline.clear()
+        self._picture = None
 
     async def _next_made(self) -> Beat:
         while not self._timeline.ready:
