@@ -244,9 +244,9 @@ class Visitor:
         """
         async with asyncio.timeout(limit):
             while True:
-                for message in reversed(self.messages):
-                    if message["type"] == kind and fields.items() <= message.items():
-                        return message
+                expected = {"type": kind, **fields}
+                if found := [one for one in self.messages if expected.items() <= one.items()]:
+                    return found[-1]
                 self._news.clear()
                 await self._news.wait()
 

@@ -9,7 +9,7 @@ import gc
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,7 +72,7 @@ async def open_house(
     async def opened(limits: LimitsSpec | None = None, ice: IceSpec | None = None) -> AsyncIterator[House]:
         spec = StudioSpec(AVATARS, cache=tmp_path / "cache", limits=limits or LimitsSpec(sessions=9))
         spec = dataclasses.replace(spec, ice=ice or spec.ice)
-        with nothing_left():
+        async with nothing_left():
             server = TestServer(make_app(spec, ROOT))
             await server.start_server()
             house = House(server.app, f"http://127.0.0.1:{server.port}/ws", packets)
@@ -100,25 +100,29 @@ async def soon(claim: Callable[[], object], limit: float = 5.0) -> float:
     """
     began = time.monotonic()
     async with asyncio.timeout(limit):
-        while not claim():
+        while not claim():  # noqa: ASYNC110 - claims are about things that set no event
             await asyncio.sleep(0.01)
     return time.monotonic() - began
 
 
-@contextlib.contextmanager
-def nothing_left() -> Iterator[None]:
-    """Require that threads, tasks and descriptors are as before."""
+@contextlib.asynccontextmanager
+async def nothing_left() -> AsyncIterator[None]:
+    """Require that threads, tasks and descriptors are as before, within 2 s."""
     gc.collect()
-    threads, files = set(threading.enumerate()), len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc") else 0
-    tasks = asyncio.all_tasks()
+    before, files = {*threading.enumerate(), *asyncio.all_tasks()}, descriptors()
+
+    def left() -> set[object]:
+        now = {*threading.enumerate(), *asyncio.all_tasks()} - before
+        return {one for one in now if one is not asyncio.current_task()}
+
     yield
-    deadline = time.monotonic() + 2
-    while (left := set(threading.enumerate()) - threads) and time.monotonic() < deadline:
-        for thread in left:
-            thread.join(0.1)
-    assert not left, f"threads left: {left}"
-    still = {task.get_name() for task in asyncio.all_tasks() - tasks if task is not asyncio.current_task()}
-    assert not still, f"tasks left: {still}"
+    with contextlib.suppress(TimeoutError):
+        await soon(lambda: not left(), limit=2)
+    assert not left()
     gc.collect()
-    if files:
-        assert len(os.listdir("/proc/self/fd")) <= files + 1
+    assert descriptors() <= files + 1
+
+
+def descriptors() -> int:
+    """Return how many files this process has open; 0 where the system does not tell."""
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0

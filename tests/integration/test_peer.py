@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -108,7 +109,7 @@ async def test_avatar_is_switched_live_on_the_same_peer(house: House) -> None:
     gap = len(visitor.video)
     await soon(lambda: len(visitor.video) > gap + 25)
     arrivals = visitor.video[gap - 1 :]
-    assert max(b - a for a, b in zip(arrivals, arrivals[1:], strict=False)) < 0.4
+    assert max(b - a for a, b in itertools.pairwise(arrivals)) < 0.4
     assert house.taken == 1 and visitor.pc.connectionState == "connected"
 
 
@@ -259,7 +260,6 @@ async def test_socket_that_is_half_open_is_found_out(open_house: Open, monkeypat
 
 
 async def test_engine_that_fails_tells_the_visitor_and_nobody_else(house: House) -> None:
-
 
     bad, good = house.visitor("card"), house.visitor("beeps", speaks=False)
     await good.connect()
