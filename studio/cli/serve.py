@@ -14,6 +14,7 @@ from studio.cli import settings
 from studio.cli.terminal import Preparation, complain, say
 from studio.config import home
 from studio.errors import StudioError
+from studio.memory import Keeper
 from studio.spec import ServerSpec, StudioSpec
 from studio.web.app import make_app, serve
 from studio.web.keys import LIBRARY
@@ -26,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     spec = _spec(arguments)
     if not arguments.skip_checks:
         _look(machine(spec))
-    with listen(spec.server) as listener:
+    with Keeper(), listen(spec.server) as listener:
         preparation = Preparation([avatar.id for avatar in spec.avatars])
         app = make_app(spec, home(), preparation.report)
 

@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
         (
-            {"errors", "beat"},
+            {"errors", "beat", "memory"},
             {"spec"},
             {"picture", "audio", "messages", "config", "pacer", "ice"},
             {"engine", "stats"},
