@@ -118,6 +118,23 @@ def test_silence_keeps_the_mouth_exactly_shut(noise_db: int) -> None:
     assert max(row.open for row in tail) == 0.0
 
 
+@pytest.mark.parametrize("noise_db", [-60, -40, -30])
+def test_steady_noise_alone_opens_nothing_for_long(noise_db: int) -> None:
+    noise = np.random.default_rng(2).normal(0, 10 ** (noise_db / 20), 64000)
+    rows = rows_of(pcm(silence(0.5), noise))
+    assert max(row.open for row in rows[-60:]) < 0.02
+    turns = 2 * np.pi * 50 * np.arange(64000) / 16000
+    hum = np.sin(turns) + np.sin(2 * turns) / 2 + np.sin(3 * turns) / 3
+    assert max(row.open for row in rows_of(pcm(hum * 10 ** (noise_db / 20)))) == 0.0
+
+
+def test_quiet_microphone_opens_the_mouth_as_a_loud_one() -> None:
+    loud = np.concatenate([silence(0.5), *[vowel(0.25, AA), silence(0.15)] * 6])
+    whole, quiet = (rows_of(pcm(loud * gain))[30:] for gain in (1.0, 0.03))
+    openings = [float(np.mean([row.open for row in rows])) for rows in (whole, quiet)]
+    assert openings[1] > 0.7 * openings[0] > 0.01
+
+
 def test_vowels_are_told_apart() -> None:
     def middle(formants: tuple[float, ...]) -> MouthRow:
         rows = rows_of(pcm(silence(0.2), vowel(0.5, AA), vowel(0.3, formants), vowel(0.3, AA), silence(0.2)))
