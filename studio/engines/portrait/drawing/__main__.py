@@ -9,10 +9,10 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from studio.engines.portrait.drawing import mira, robot
+from studio.engines.portrait.drawing import mira, omar, robot
 from studio.engines.portrait.drawing.files import Artwork, write_character
 
-SITTERS: Mapping[str, Callable[[], Artwork]] = {"mira": mira.artwork, "robot": robot.artwork}
+SITTERS: Mapping[str, Callable[[], Artwork]] = {"mira": mira.artwork, "omar": omar.artwork, "robot": robot.artwork}
 """Name -> what draws the finished character."""
 
 

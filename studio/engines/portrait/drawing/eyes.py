@@ -127,7 +127,15 @@ def _draw_iris(art: Drawing, eye: Eye) -> None:
     x, y = eye.iris_centre
     iris, r = eye.iris, eye.iris.radius
     art.fill(ellipse(x, y, r + 0.6, r + 0.6), paint=iris.rim, opacity=0.45, blur=0.8)
-    paint = art.radial((x, y + 1.2), r, (0, iris.glow), (0.45, mix(iris.glow, iris.body, 0.55)), (0.80, iris.body), (0.93, mix(iris.body, iris.rim, 0.75)), (1, iris.rim))
+    paint = art.radial(
+        (x, y + 1.2),
+        r,
+        (0, iris.glow),
+        (0.45, mix(iris.glow, iris.body, 0.55)),
+        (0.80, iris.body),
+        (0.93, mix(iris.body, iris.rim, 0.75)),
+        (1, iris.rim),
+    )
     disc = ellipse(x, y, r, r)
     art.fill(disc, paint=paint)
     with art.inside(disc):
@@ -138,7 +146,9 @@ def _draw_iris(art: Drawing, eye: Eye) -> None:
             fibre = np.linspace((x, y) + way * iris.pupil * 0.8, (x, y) + way * reach, 6)
             bright = mix(iris.glow, "#ffffff", 0.25) if np.sin(angle) > -0.1 else iris.rim
             art.fill(tapered(fibre, 0.75), paint=bright, opacity=float(rng.uniform(0.15, 0.5)))
-        art.fill(ellipse(x, y + 0.62 * r, 0.62 * r, 0.34 * r), paint=mix(iris.glow, "#ffffff", 0.35), opacity=0.42, blur=1.6)
+        art.fill(
+            ellipse(x, y + 0.62 * r, 0.62 * r, 0.34 * r), paint=mix(iris.glow, "#ffffff", 0.35), opacity=0.42, blur=1.6
+        )
         art.fill(ellipse(x, y - 0.85 * r, 1.1 * r, 0.7 * r), paint=iris.rim, opacity=0.55, blur=2)
     art.fill(ellipse(x, y, iris.pupil, iris.pupil), paint="#140c10", opacity=0.96, blur=0.35)
 
@@ -152,11 +162,18 @@ def _draw_catchlights(art: Drawing, eye: Eye) -> None:
 
 def _draw_rims(art: Drawing, skin: Skin, eye: Eye, upper: Line, lower: Line) -> None:
     at = np.linspace(0, 1, POINTS)
-    art.fill(ribbon(lower + (0, 0.5), 1.3 * np.sin(np.pi * at**1.3).clip(0) ** 0.7 + 0.25), paint=mix(skin.deep, eye.lash, 0.45), opacity=0.62, blur=0.4)
+    art.fill(
+        ribbon(lower + (0, 0.5), 1.3 * np.sin(np.pi * at**1.3).clip(0) ** 0.7 + 0.25),
+        paint=mix(skin.deep, eye.lash, 0.45),
+        opacity=0.62,
+        blur=0.4,
+    )
     art.fill(tapered((lower + (0, 5.5))[6:-6], 4), paint=skin.shade, opacity=0.34, blur=2.2)
     art.fill(tapered((lower + (0, 2.6))[8:-8], 2.4), paint=skin.glow, opacity=0.30, blur=1.2)
     # the lash line grows towards the outer corner and ends in a small wing beyond it
-    wing = upper[-1] + np.array([[eye.side * 2.2, -1.4], [eye.side * 4.2, -3.2]]) * (1 - 0.6 * eye.blink) * min(1.0, eye.lash_length / 4)
+    wing = upper[-1] + np.array([[eye.side * 2.2, -1.4], [eye.side * 4.2, -3.2]]) * (1 - 0.6 * eye.blink) * min(
+        1.0, eye.lash_length / 4
+    )
     line = resample(np.concatenate([upper, wing]), POINTS + 8)
     along = np.linspace(0, 1, len(line))
     thick = eye.lash_width * (0.22 + 0.78 * np.sin(np.pi * np.minimum(along, 0.985) ** 1.45).clip(0) ** 0.75)
@@ -219,7 +236,11 @@ def draw_brow(art: Drawing, brow: Brow, side: int) -> None:
         angle = np.radians(72 - 78 * min(1.0, place * 1.7)) - (0.5 - across) * 0.9
         tip = root + length * np.array([side * np.cos(angle), -np.sin(angle)]) + (0, 0.35 * place * length)
         bend = (root + tip) / 2 + np.array([side * 0.1, -0.08]) * length
-        art.fill(pointed(smooth([tuple(root), tuple(bend), tuple(tip)], steps=4), 1.05), paint=brow.colour, opacity=float(rng.uniform(0.35, 0.8)))
+        art.fill(
+            pointed(smooth([tuple(root), tuple(bend), tuple(tip)], steps=4), 1.05),
+            paint=brow.colour,
+            opacity=float(rng.uniform(0.35, 0.8)),
+        )
 
 
 def _between(top: Line, bottom: Line, index: float, across: float) -> Line:

@@ -29,7 +29,11 @@ class Lock:
         near, far = (resample(smooth(guide), GRAIN) for guide in (self.near, self.far))
         line = near + (far - near) * share
         along = np.linspace(0, 1, GRAIN)
-        swing = self.wave * np.clip((along - 0.25) / 0.5, 0, 1) * np.sin(2 * np.pi * (self.turns * along + self.phase + 0.10 * share))
+        swing = (
+            self.wave
+            * np.clip((along - 0.25) / 0.5, 0, 1)
+            * np.sin(2 * np.pi * (self.turns * along + self.phase + 0.10 * share))
+        )
         return np.asarray(line + normals(line) * swing[:, None])
 
     @property
@@ -49,7 +53,9 @@ class Tones:
     shine: str
 
 
-def draw_lock(art: Drawing, lock: Lock, tones: Tones, seed: int, density: float = 1.0, shine: float = 1.0, shade: float = 0.0) -> None:
+def draw_lock(
+    art: Drawing, lock: Lock, tones: Tones, seed: int, density: float = 1.0, shine: float = 1.0, shade: float = 0.0
+) -> None:
     """Draw one lock: its body, dark depths, strands and the band where it shines.
 
     Args:
@@ -60,17 +66,36 @@ def draw_lock(art: Drawing, lock: Lock, tones: Tones, seed: int, density: float 
     rng = np.random.default_rng(seed)
     body = lock.outline
     low, high = body[:, 1].min(), body[:, 1].max()
-    paint = art.linear((0, low), (0, high), (0, mix(tones.base, tones.dark, 0.35 + 0.4 * shade)), (0.35, mix(tones.base, tones.dark, shade)), (1, mix(tones.base, tones.dark, 0.55 + 0.3 * shade)))
+    paint = art.linear(
+        (0, low),
+        (0, high),
+        (0, mix(tones.base, tones.dark, 0.35 + 0.4 * shade)),
+        (0.35, mix(tones.base, tones.dark, shade)),
+        (1, mix(tones.base, tones.dark, 0.55 + 0.3 * shade)),
+    )
     art.fill(body, paint=paint)
 
-    def layer(count: int, colour: str, width: float, opacity: float, start: tuple[float, float], length: tuple[float, float], blur: float = 0.0) -> None:
+    def layer(
+        count: int,
+        colour: str,
+        width: float,
+        opacity: float,
+        start: tuple[float, float],
+        length: tuple[float, float],
+        blur: float = 0.0,
+    ) -> None:
         for share in rng.beta(0.95, 0.95, int(count * density)):
             begin = rng.uniform(*start)
             end = min(1.0, begin + rng.uniform(*length))
             line = resample(lock.strand(float(share)), 24, begin, end)
             line += normals(line) * rng.normal(0, 0.5)
             tone = mix(colour, tones.dark, float(rng.uniform(0, 0.25)) + 0.45 * shade)
-            art.fill(tapered(line, width * rng.uniform(0.6, 1.3)), paint=tone, opacity=opacity * float(rng.uniform(0.5, 1.0)), blur=blur)
+            art.fill(
+                tapered(line, width * rng.uniform(0.6, 1.3)),
+                paint=tone,
+                opacity=opacity * float(rng.uniform(0.5, 1.0)),
+                blur=blur,
+            )
 
     layer(26, tones.dark, 5.0, 0.50, (0.0, 0.5), (0.3, 0.7), 1.0)
     layer(30, tones.mid, 4.6, 0.42, (0.0, 0.5), (0.3, 0.6), 0.9)

@@ -42,7 +42,9 @@ class Lips:
         """Return the upper lip's height at ``t``: Cupid's bow."""
         a = np.abs(t)
         body = (1 - a**1.45).clip(0) ** 0.92
-        return np.asarray(self.upper * body * (1.06 - 0.26 * np.exp(-((a / 0.15) ** 2)) - 0.10 * np.exp(-(((a - 0.62) / 0.2) ** 2))))
+        return np.asarray(
+            self.upper * body * (1.06 - 0.26 * np.exp(-((a / 0.15) ** 2)) - 0.10 * np.exp(-(((a - 0.62) / 0.2) ** 2)))
+        )
 
     def below(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the lower lip's height at ``t``."""
@@ -67,7 +69,9 @@ def draw_lips(art: Drawing, lips: Lips, skin_shade: str, skin_glow: str) -> None
     """Draw the lips on the face."""
     t = np.linspace(-1, 1, 121)
     x = MIDDLE + t * lips.half_width
-    line, top, bottom = (np.stack([x, y], 1) for y in (lips.line(t), lips.line(t) - lips.above(t), lips.line(t) + lips.below(t)))
+    line, top, bottom = (
+        np.stack([x, y], 1) for y in (lips.line(t), lips.line(t) - lips.above(t), lips.line(t) + lips.below(t))
+    )
     for side in (0, -1):
         corner = line[side] + ((-1.5 if side == 0 else 1.5), 0.5)
         art.fill(ellipse(*corner, 5, 4), paint=skin_shade, opacity=0.55, blur=2.4)
@@ -75,8 +79,27 @@ def draw_lips(art: Drawing, lips: Lips, skin_shade: str, skin_glow: str) -> None
     upper, lower = np.concatenate([top, line[::-1]]), np.concatenate([line, bottom[::-1]])
     art.fill(np.concatenate([top, bottom[::-1]]), paint=mix(lips.top, lips.bottom, 0.5), opacity=0.55, blur=0.9)
     y = lips.y
-    art.fill(upper, paint=art.linear((0, y - lips.upper), (0, y + 1), (0, mix(lips.top, lips.bottom, 0.35)), (0.6, lips.top), (1, mix(lips.top, lips.dark, 0.45))))
-    art.fill(lower, paint=art.linear((0, y), (0, y + lips.lower), (0, mix(lips.bottom, lips.dark, 0.28)), (0.3, lips.bottom), (0.7, lips.bottom), (1, mix(lips.bottom, lips.top, 0.75))))
+    art.fill(
+        upper,
+        paint=art.linear(
+            (0, y - lips.upper),
+            (0, y + 1),
+            (0, mix(lips.top, lips.bottom, 0.35)),
+            (0.6, lips.top),
+            (1, mix(lips.top, lips.dark, 0.45)),
+        ),
+    )
+    art.fill(
+        lower,
+        paint=art.linear(
+            (0, y),
+            (0, y + lips.lower),
+            (0, mix(lips.bottom, lips.dark, 0.28)),
+            (0.3, lips.bottom),
+            (0.7, lips.bottom),
+            (1, mix(lips.bottom, lips.top, 0.75)),
+        ),
+    )
     with art.inside(upper, lower):
         _draw_gloss(art, lips)
     width = (0.5 + 1.5 * (1 - np.abs(t) ** 3)) * 1.0
@@ -88,8 +111,18 @@ def _draw_gloss(art: Drawing, lips: Lips) -> None:
     y, w = lips.y, lips.half_width
     for side in (-1, 1):
         art.fill(ellipse(MIDDLE + side * 0.8 * w, y + 1, 0.34 * w, 9), paint=lips.dark, opacity=0.34, blur=3.4)
-    art.fill(ellipse(MIDDLE - 0.10 * w, y + 0.46 * lips.lower, 0.40 * w, 0.17 * lips.lower), paint=lips.glow, opacity=lips.gloss, blur=1.7)
-    art.fill(ellipse(MIDDLE - 0.16 * w, y + 0.40 * lips.lower, 0.17 * w, 0.09 * lips.lower), paint="#ffffff", opacity=lips.gloss * 0.75, blur=0.8)
+    art.fill(
+        ellipse(MIDDLE - 0.10 * w, y + 0.46 * lips.lower, 0.40 * w, 0.17 * lips.lower),
+        paint=lips.glow,
+        opacity=lips.gloss,
+        blur=1.7,
+    )
+    art.fill(
+        ellipse(MIDDLE - 0.16 * w, y + 0.40 * lips.lower, 0.17 * w, 0.09 * lips.lower),
+        paint="#ffffff",
+        opacity=lips.gloss * 0.75,
+        blur=0.8,
+    )
     at = np.linspace(-0.34, 0.30, 30)
     bow = np.stack([MIDDLE + at * w, lips.line(at) - 0.66 * lips.above(at)], 1)
     art.fill(tapered(bow, 1.9), paint=lips.glow, opacity=lips.gloss * 0.65, blur=0.8)

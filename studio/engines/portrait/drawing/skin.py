@@ -75,15 +75,31 @@ def draw_face(art: Drawing, skin: Skin, build: Build, hair_shadow: Line | None) 
 
 def _model(art: Drawing, skin: Skin, build: Build) -> None:
     eye, chin, k = build.eye_line, build.chin, build.strength
-    right = smooth([(366, 120), (366, chin), (300, chin + 6), (318, chin - 38), (336, eye + 62), (342, eye), (334, 150)])
+    right = smooth(
+        [(366, 120), (366, chin), (300, chin + 6), (318, chin - 38), (336, eye + 62), (342, eye), (334, 150)]
+    )
     art.fill(right, paint=skin.shade, opacity=0.62 * k, blur=13)
-    left = smooth([(146, 130), (146, chin - 30), (206, chin + 6), (190, chin - 34), (172, eye + 58), (166, eye), (172, 150)])
+    left = smooth(
+        [(146, 130), (146, chin - 30), (206, chin + 6), (190, chin - 34), (172, eye + 58), (166, eye), (172, 150)]
+    )
     art.fill(left, paint=skin.shade, opacity=0.34 * k, blur=10)
-    jaw = smooth([(178, chin - 26), (220, chin - 4), (256, chin + 2), (296, chin - 6), (338, chin - 34), (330, chin + 30), (180, chin + 30)])
+    jaw = smooth(
+        [
+            (178, chin - 26),
+            (220, chin - 4),
+            (256, chin + 2),
+            (296, chin - 6),
+            (338, chin - 34),
+            (330, chin + 30),
+            (180, chin + 30),
+        ]
+    )
     art.fill(jaw, paint=skin.shade, opacity=0.55 * k, blur=8)
     for side in (-1, 1):
         # hollow of the cheek, blush on its apple, light on the bone
-        hollow = tapered(smooth([(MIDDLE + side * 92, eye + 48), (MIDDLE + side * 70, eye + 72), (MIDDLE + side * 50, eye + 92)]), 26)
+        hollow = tapered(
+            smooth([(MIDDLE + side * 92, eye + 48), (MIDDLE + side * 70, eye + 72), (MIDDLE + side * 50, eye + 92)]), 26
+        )
         art.fill(hollow, paint=skin.shade, opacity=(0.30 if side > 0 else 0.22) * k, blur=9)
         cheek = ellipse(MIDDLE + side * 58, eye + 45, 32, 20, side * -14)
         art.fill(cheek, paint=skin.blush, opacity=0.42, blur=11)
@@ -118,15 +134,35 @@ def draw_nose(art: Drawing, skin: Skin, build: Build) -> None:
                      (m + 9, base + 3.5), (m, base + 5.5), (m - 9, base + 3.5)], closed=True)  # fmt: skip
     art.fill(bottom, paint=skin.deep, opacity=0.50 * k, blur=1.8)
     for s in (-1, 1):
-        nostril = smooth([(m + s * 4.0, base + 0.8), (m + s * 7.5, base - 2.2), (m + s * 11.5, base - 0.8), (m + s * 8, base + 1.6)], closed=True)
+        nostril = smooth(
+            [(m + s * 4.0, base + 0.8), (m + s * 7.5, base - 2.2), (m + s * 11.5, base - 0.8), (m + s * 8, base + 1.6)],
+            closed=True,
+        )
         art.fill(nostril, paint=mix(skin.deep, "#2a0c0c", 0.45), opacity=0.85, blur=0.7)
-        wing = tapered(smooth([(m + s * (wide - 3.5), base - 14), (m + s * (wide + 0.5), base - 7), (m + s * (wide - 2.5), base - 0.5)]), 2.4)
+        wing = tapered(
+            smooth(
+                [
+                    (m + s * (wide - 3.5), base - 14),
+                    (m + s * (wide + 0.5), base - 7),
+                    (m + s * (wide - 2.5), base - 0.5),
+                ]
+            ),
+            2.4,
+        )
         art.fill(wing, paint=skin.deep, opacity=0.55 if s > 0 else 0.40, blur=1.0)
-        art.fill(ellipse(m + s * (wide - 5), base - 7.5, 3.4, 4), paint=skin.glow, opacity=0.30 if s < 0 else 0.14, blur=1.8)
-    cast = smooth([(m - wide + 4, base + 2), (m, base + 4), (m + wide, base + 2), (m + 9, base + 13), (m - 2, base + 12)], closed=True)
+        art.fill(
+            ellipse(m + s * (wide - 5), base - 7.5, 3.4, 4), paint=skin.glow, opacity=0.30 if s < 0 else 0.14, blur=1.8
+        )
+    cast = smooth(
+        [(m - wide + 4, base + 2), (m, base + 4), (m + wide, base + 2), (m + 9, base + 13), (m - 2, base + 12)],
+        closed=True,
+    )
     art.fill(cast, paint=skin.shade, opacity=0.42 * k, blur=4)
     for s in (-1, 1):
-        fold = tapered(smooth([(m + s * (wide + 3), base - 6), (m + s * (wide + 13), base + 8), (m + s * (wide + 19), base + 22)]), 5)
+        fold = tapered(
+            smooth([(m + s * (wide + 3), base - 6), (m + s * (wide + 13), base + 8), (m + s * (wide + 19), base + 22)]),
+            5,
+        )
         art.fill(fold, paint=skin.shade, opacity=0.26 * k if s > 0 else 0.18 * k, blur=3)
     groove = ribbon(smooth([(m, base + 6), (m, build.mouth - 11)]), 5.5)
     art.fill(groove, paint=skin.shade, opacity=0.42 * k, blur=1.8)
@@ -140,20 +176,51 @@ def draw_neck(art: Drawing, skin: Skin, build: Build, half: float, shoulder: flo
         half: Half the neck's width, px.
         shoulder: y at which the neck meets the shoulders.
     """
-    right = [(half - 1, 300), (half - 2, shoulder - 50), (half + 2, shoulder - 22), (half + 22, shoulder), (half + 90, shoulder + 24), (half + 150, 540)]
+    right = [
+        (half - 1, 300),
+        (half - 2, shoulder - 50),
+        (half + 2, shoulder - 22),
+        (half + 22, shoulder),
+        (half + 90, shoulder + 24),
+        (half + 150, 540),
+    ]
     edge = smooth([(MIDDLE + x, y) for x, y in right])
     outline = np.concatenate([mirrored(edge)[::-1], edge])
-    paint = art.linear((MIDDLE - half, 0), (MIDDLE + half + 10, 0), (0, mix(skin.base, skin.shade, 0.25)), (0.35, skin.base), (1, mix(skin.base, skin.shade, 0.85)))
+    paint = art.linear(
+        (MIDDLE - half, 0),
+        (MIDDLE + half + 10, 0),
+        (0, mix(skin.base, skin.shade, 0.25)),
+        (0.35, skin.base),
+        (1, mix(skin.base, skin.shade, 0.85)),
+    )
     art.fill(outline, paint=paint)
     with art.inside(outline):
         shadow = build.outline + (5, 24)
         art.fill(shadow, paint=skin.shade, opacity=0.75, blur=9)
         art.fill(build.outline + (3, 10), paint=skin.deep, opacity=0.55, blur=6)
         for s in (-1, 1):
-            tendon = tapered(smooth([(MIDDLE + s * (half - 4), shoulder - 66), (MIDDLE + s * 28, shoulder - 22), (MIDDLE + s * 10, shoulder + 20)]), 11)
+            tendon = tapered(
+                smooth(
+                    [
+                        (MIDDLE + s * (half - 4), shoulder - 66),
+                        (MIDDLE + s * 28, shoulder - 22),
+                        (MIDDLE + s * 10, shoulder + 20),
+                    ]
+                ),
+                11,
+            )
             art.fill(tendon + (4, 0), paint=skin.shade, opacity=0.34, blur=4)
             art.fill(tendon + (-3, 0), paint=skin.glow, opacity=0.22, blur=4)
-            bone = tapered(smooth([(MIDDLE + s * 12, shoulder + 22), (MIDDLE + s * 50, shoulder + 16), (MIDDLE + s * 96, shoulder + 12)]), 7)
+            bone = tapered(
+                smooth(
+                    [
+                        (MIDDLE + s * 12, shoulder + 22),
+                        (MIDDLE + s * 50, shoulder + 16),
+                        (MIDDLE + s * 96, shoulder + 12),
+                    ]
+                ),
+                7,
+            )
             art.fill(bone + (0, 4), paint=skin.shade, opacity=0.42, blur=3.4)
             art.fill(bone + (0, -3), paint=skin.glow, opacity=0.30, blur=3)
         hollow = ellipse(MIDDLE, shoulder + 19, 9, 9)
@@ -169,7 +236,9 @@ def draw_ear(art: Drawing, skin: Skin, side: int, x: float, y: float) -> None:
     def place(points: Knots) -> Line:
         return np.asarray(np.asarray(points) * (side, 1) + (x, y))
 
-    shell = smooth(place([(-6, -27), (3, -34), (13, -30), (17, -17), (14, 0), (10, 14), (5, 27), (-3, 29), (-8, 18)]), closed=True)
+    shell = smooth(
+        place([(-6, -27), (3, -34), (13, -30), (17, -17), (14, 0), (10, 14), (5, 27), (-3, 29), (-8, 18)]), closed=True
+    )
     tone = mix(skin.base, skin.shade, 0.55 if side > 0 else 0.25)
     art.fill(shell, paint=art.linear((x, y - 34), (x, y + 29), (0, tone), (1, mix(tone, skin.blush, 0.5))))
     with art.inside(shell):
