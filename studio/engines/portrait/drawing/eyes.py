@@ -114,8 +114,12 @@ def _draw_ball(art: Drawing, skin: Skin, eye: Eye, opening: Line, upper: Line, l
     white = art.radial((x - 2, y + 1), 26, (0, "#fdfbf9"), (0.55, "#f3edea"), (1, mix("#d9c6c4", skin.shade, 0.25)))
     art.fill(opening, paint=white)
     with art.inside(opening):
-        corner = eye.place([(-21.5, 4.6)])[0]
-        art.fill(ellipse(*corner, 4.6, 3.4), paint=mix("#e59a92", skin.blush, 0.4), opacity=0.9, blur=1.1)
+        art.fill(
+            ellipse(x - 21.5 * eye.side, y + 4.6, 4.6, 3.4),
+            paint=mix("#e59a92", skin.blush, 0.4),
+            opacity=0.9,
+            blur=1.1,
+        )
         _draw_iris(art, eye)
         # the lid's shadow on the ball, and the wet edge of the lower lid
         art.fill(ribbon(upper + (0, 1.6), 7.5), paint="#3a2230", opacity=0.40, blur=2.2)

@@ -59,6 +59,10 @@ def draw_lock(
     """Draw one lock: its body, dark depths, strands and the band where it shines.
 
     Args:
+        art: Drawn on.
+        lock: Where it flows.
+        tones: Its colours.
+        seed: Of every strand.
         density: Strands, relative to a full front lock.
         shine: Strength of the highlights.
         shade: 0..1, how far the lock lies in shadow.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.engines.portrait.drawing.curves import MIDDLE, Line, ellipse, ribbon, tapered
+from studio.engines.portrait.drawing.curves import MIDDLE, ellipse, ribbon, tapered
 from studio.engines.portrait.drawing.svg import Drawing, mix
 
 COLUMNS = np.array([-1, -0.84, -0.63, -0.41, -0.2, 0, 0.2, 0.41, 0.63, 0.84, 1])
@@ -73,8 +73,8 @@ def draw_lips(art: Drawing, lips: Lips, skin_shade: str, skin_glow: str) -> None
         np.stack([x, y], 1) for y in (lips.line(t), lips.line(t) - lips.above(t), lips.line(t) + lips.below(t))
     )
     for side in (0, -1):
-        corner = line[side] + ((-1.5 if side == 0 else 1.5), 0.5)
-        art.fill(ellipse(*corner, 5, 4), paint=skin_shade, opacity=0.55, blur=2.4)
+        x, y = line[side]
+        art.fill(ellipse(x + (-1.5 if side == 0 else 1.5), y + 0.5, 5, 4), paint=skin_shade, opacity=0.55, blur=2.4)
     art.fill(ribbon(top[8:-8] + (0, -1.6), 1.8), paint=skin_glow, opacity=0.35, blur=1.0)
     upper, lower = np.concatenate([top, line[::-1]]), np.concatenate([line, bottom[::-1]])
     art.fill(np.concatenate([top, bottom[::-1]]), paint=mix(lips.top, lips.bottom, 0.5), opacity=0.55, blur=0.9)

@@ -18,7 +18,8 @@ SKIN = Skin(
     light="#fbdcc5", base="#f3c3a5", shade="#d98f70", deep="#a85a45", blush="#ee8472", glow="#fff1e2", rim="#bfe6e0"
 )
 BUILD = Build(
-    face=[(0, 104), (44, 112), (76, 142), (91, 190), (94, 236), (90, 276), (79, 312), (60, 343), (36, 364), (14, 372), (0, 373)],
+    face=[(0, 104), (44, 112), (76, 142), (91, 190), (94, 236), (90, 276), (79, 312), (60, 343), (36, 364), (14, 372),
+          (0, 373)],
     nose_base=297, nose_width=17, eye_line=246, mouth=327, chin=373,
 )  # fmt: skip
 IRIS = Iris(rim="#1f3b35", body="#4f7f63", glow="#a9bb74", radius=13.2, pupil=5.6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from studio.engines.portrait.drawing import hair, people
-from studio.engines.portrait.drawing.curves import MIDDLE, Line, ellipse, mirrored, ribbon, smooth, tapered
+from studio.engines.portrait.drawing.curves import MIDDLE, Knots, Line, ellipse, mirrored, ribbon, smooth, tapered
 from studio.engines.portrait.drawing.eyes import Brow, Eye, Iris
 from studio.engines.portrait.drawing.files import Artwork
 from studio.engines.portrait.drawing.lips import Lips, draw_lips
@@ -66,7 +66,7 @@ def under() -> Drawing:
     return art
 
 
-def _both(half: list[tuple[float, float]]) -> Line:
+def _both(half: Knots) -> Line:
     """Return the open curve from the image's left to its right whose right half is ``half``, from the middle out."""
     right = smooth(np.array(half) + (MIDDLE, 0.0))
     return np.concatenate([mirrored(right)[::-1], right[1:]])
@@ -138,7 +138,7 @@ LAPEL = [(54, 418), (66, 420), (78, 427), (104, 452), (92, 458), (86, 464), (90,
 """The right one's outline: offsets from the middle, y."""
 
 
-def _closed(half: list[tuple[float, float]]) -> Line:
+def _closed(half: Knots) -> Line:
     right = np.array(half) + (MIDDLE, 0.0)
     return smooth(np.concatenate([right, mirrored(right)[::-1][1:-1]]), closed=True)
 

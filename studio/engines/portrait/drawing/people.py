@@ -102,7 +102,7 @@ def _atlas(sitter: Sitter, side: int, bare: Float, over: Float, picture: Float, 
     box = _box(sitter.eye, side)
     reach = GAZE_MM * 2 * sitter.eye.x / EYE_DISTANCE_MM
     around, grains = cut(picture, box), cut(noise, box)
-    share = feather(*around.shape[:2], FEATHER)
+    share = feather(around.shape[0], around.shape[1], FEATHER)
 
     def tile(blink: float, gaze: float) -> Float:
         eye = render(sitter.eyes(side, blink=blink, gaze=gaze), box, ZOOM)

@@ -58,7 +58,9 @@ def render(art: Drawing, box: Box, zoom: int) -> Float:
     png = resvg_py.svg_to_bytes(
         svg_string=art.text((x0, y0, *size)), width=size[0] * zoom, height=size[1] * zoom, skip_system_fonts=True
     )
-    bgra = cv2.imdecode(np.frombuffer(bytes(png), np.uint8), cv2.IMREAD_UNCHANGED).astype(np.float32)
+    decoded = cv2.imdecode(np.frombuffer(bytes(png), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert decoded is not None, "resvg writes PNG"
+    bgra = decoded.astype(np.float32)
     alpha = bgra[..., 3:] / 255
     rgba = np.concatenate([bgra[..., 2::-1] * alpha, bgra[..., 3:]], 2)
     return np.asarray(cv2.resize(rgba, size, interpolation=cv2.INTER_AREA), np.float32)
@@ -66,7 +68,7 @@ def render(art: Drawing, box: Box, zoom: int) -> Float:
 
 def quantise(levels: Float, noise: Float) -> Byte:
     """Return ``levels`` with ``noise`` as bytes."""
-    return np.clip(np.rint(levels + noise), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(levels + noise), 0, 255), np.uint8)
 
 
 def feather(height: int, width: int, margin: int) -> Float:

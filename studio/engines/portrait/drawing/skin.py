@@ -61,10 +61,14 @@ def draw_face(art: Drawing, skin: Skin, build: Build, hair_shadow: Line | None) 
     """Draw the face without its features."""
     outline = build.outline
     paint = art.radial(
-        (MIDDLE - 20, build.eye_line + 4), 165,
-        (0, skin.light), (0.42, mix(skin.light, skin.base, 0.6)), (0.75, skin.base), (1, mix(skin.base, skin.shade, 0.5)),
+        (MIDDLE - 20, build.eye_line + 4),
+        165,
+        (0, skin.light),
+        (0.42, mix(skin.light, skin.base, 0.6)),
+        (0.75, skin.base),
+        (1, mix(skin.base, skin.shade, 0.5)),
         squash=1.15,
-    )  # fmt: skip
+    )
     art.fill(outline, paint=paint)
     with art.inside(outline):
         _model(art, skin, build)
@@ -121,8 +125,18 @@ def draw_nose(art: Drawing, skin: Skin, build: Build) -> None:
     """Draw the nose by its planes: no outline."""
     base, wide, eye, k = build.nose_base, build.nose_width, build.eye_line, build.strength
     m = MIDDLE
-    side = smooth([(m + 13, eye - 20), (m + 8, eye), (m + 9, base - 28), (m + wide - 4, base - 13), (m + wide + 1, base - 5),
-                   (m + 9, base - 4), (m + 6, base - 24), (m + 5, eye + 4)])  # fmt: skip
+    side = smooth(
+        [
+            (m + 13, eye - 20),
+            (m + 8, eye),
+            (m + 9, base - 28),
+            (m + wide - 4, base - 13),
+            (m + wide + 1, base - 5),
+            (m + 9, base - 4),
+            (m + 6, base - 24),
+            (m + 5, eye + 4),
+        ]
+    )
     art.fill(side, paint=skin.shade, opacity=0.75 * k, blur=3.6)
     art.fill(mirrored(side), paint=skin.shade, opacity=0.24 * k, blur=4)
     bridge = tapered(smooth([(m - 2, eye - 14), (m - 2, base - 40), (m - 2, base - 12)]), 11)
@@ -130,8 +144,19 @@ def draw_nose(art: Drawing, skin: Skin, build: Build) -> None:
     ball = ellipse(m, base - 8, 13, 9)
     art.fill(ball, paint=skin.blush, opacity=0.30, blur=5)
     art.fill(ellipse(m - 2.5, base - 12, 5.5, 4.2, -20), paint=skin.glow, opacity=0.85, blur=2.4)
-    bottom = smooth([(m - wide + 3, base - 3), (m - 7, base - 2.5), (m, base - 1), (m + 7, base - 2.5), (m + wide - 3, base - 3),
-                     (m + 9, base + 3.5), (m, base + 5.5), (m - 9, base + 3.5)], closed=True)  # fmt: skip
+    bottom = smooth(
+        [
+            (m - wide + 3, base - 3),
+            (m - 7, base - 2.5),
+            (m, base - 1),
+            (m + 7, base - 2.5),
+            (m + wide - 3, base - 3),
+            (m + 9, base + 3.5),
+            (m, base + 5.5),
+            (m - 9, base + 3.5),
+        ],
+        closed=True,
+    )
     art.fill(bottom, paint=skin.deep, opacity=0.50 * k, blur=1.8)
     for s in (-1, 1):
         nostril = smooth(
@@ -173,6 +198,9 @@ def draw_neck(art: Drawing, skin: Skin, build: Build, half: float, shoulder: flo
     """Draw neck and the skin of the shoulders; return the outline.
 
     Args:
+        art: Drawn on.
+        skin: Its colours.
+        build: The head above, whose shadow falls on it.
         half: Half the neck's width, px.
         shoulder: y at which the neck meets the shoulders.
     """
@@ -248,6 +276,6 @@ def draw_ear(art: Drawing, skin: Skin, side: int, x: float, y: float) -> None:
         art.fill(helix, paint=skin.glow, opacity=0.45 if side < 0 else 0.25, blur=1.2)
         inner = tapered(smooth(place([(0, -22), (8, -21), (9, -10), (6, 4)])), 3.2)
         art.fill(inner, paint=skin.deep, opacity=0.5, blur=1.3)
-        art.fill(ellipse(*place([(1, 22)])[0], 5, 5), paint=skin.glow, opacity=0.22, blur=2)
+        art.fill(ellipse(x + side, y + 22, 5, 5), paint=skin.glow, opacity=0.22, blur=2)
         root = ribbon(smooth(place([(-7, -30), (-6, 0), (-5, 30)])), 9)
         art.fill(root, paint=skin.deep, opacity=0.45, blur=3)
