@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 import av
+import cryptography.hazmat.primitives.serialization  # noqa: F401 - pyOpenSSL would load it in the first visit: 80 ms
 from aioice import Candidate as IceCandidate
 from aiortc import RTCPeerConnection, RTCRtpTransceiver
 from aiortc.codecs import get_decoder

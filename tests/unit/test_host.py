@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from studio.errors import AvatarNotFound, BadMessage, OfferInvalid, StudioFull
+from studio.host import EARLY_CANDIDATES, Capacity, SessionHost
+from studio.messages import (
+    AvatarSelected,
+    Candidate,
+    Fault,
+    GetAvatars,
+    Interrupt,
+    Interrupted,
+    Offer,
+    Ping,
+    Pong,
+    SelectAvatar,
+    State,
+    Stop,
+    Stopped,
+)
+from studio.spec import LimitsSpec, StudioSpec
+from studio.stats import Stats
+from tests.fakes import FakeEngine, FakeLibrary, FakeLoaded, Outbox, until
+
+
+@dataclass
+class House:
+    host: SessionHost
+    loaded: FakeLoaded
+    stats: Stats
+
+
+@contextlib.asynccontextmanager
+async def house(sessions: int = 2) -> AsyncIterator[House]:
+    loaded, other = FakeLoaded.of(FakeEngine()), FakeLoaded.of(FakeEngine(), avatar_id="omar")
+    stats = Stats()
+    host = SessionHost(FakeLibrary(loaded, other), StudioSpec((), limits=LimitsSpec(sessions=sessions)), stats)
+    try:
+        yield House(host, loaded, stats)
+    finally:
+        await host.aclose()
+        await host.aclose()
+        await loaded.scheduler.aclose()
+        await other.scheduler.aclose()
+
+
+async def test_visitor_who_only_talks_takes_no_seat() -> None:
+    async with house() as it:
+        outbox = Outbox()
+        visitor = it.host.open(outbox)
+        it.host.handle(visitor, Ping(7))
+        it.host.handle(visitor, SelectAvatar("omar"))
+        it.host.handle(visitor, Interrupt())
+        assert outbox.messages == [Pong(7), AvatarSelected("omar"), Interrupted(0, 0)]
+        it.host.handle(visitor, Stop())
+        await until(lambda: outbox.of(Stopped))
+        assert it.host.capacity().taken == 0
+
+
+async def test_unknown_avatar_is_refused() -> None:
+    async with house() as it:
+        with pytest.raises(AvatarNotFound):
+            it.host.handle(it.host.open(Outbox()), SelectAvatar("nobody"))
+
+
+async def test_session_that_has_ended_is_said_so() -> None:
+    async with house() as it:
+        visitor = it.host.open(Outbox())
+        await it.host.close(visitor)
+        await it.host.close(visitor)
+        with pytest.raises(BadMessage, match="ended"):
+            it.host.handle(visitor, Ping(1))
+
+
+async def test_gallery_is_not_the_hosts_business() -> None:
+    async with house() as it:
+        with pytest.raises(BadMessage):
+            it.host.handle(it.host.open(Outbox()), GetAvatars())
+
+
+async def test_early_candidates_are_kept_but_not_without_end() -> None:
+    async with house() as it:
+        visitor = it.host.open(Outbox())
+        for _ in range(EARLY_CANDIDATES + 50):
+            it.host.handle(visitor, Candidate("candidate:1 1 udp 1 127.0.0.1 9 typ host"))
+        assert len(it.host._visitors[visitor].early) == EARLY_CANDIDATES
+
+
+async def test_offer_that_cannot_be_answered_leaves_no_session() -> None:
+    async with house() as it:
+        outbox = Outbox()
+        visitor = it.host.open(outbox)
+        with pytest.raises(OfferInvalid):
+            await it.host.offer(visitor, Offer("garbage"))
+        assert it.host.capacity().taken == 0 and it.loaded.scheduler.takes == 0
+        states = [message.connection for message in outbox.messages if isinstance(message, State)]
+        assert states == ["connecting", "closing", "closed"]
+        it.host.handle(visitor, Offer("garbage"))
+        await until(lambda: outbox.of(Fault))
+
+
+async def test_house_without_seats_refuses_and_counts() -> None:
+    async with house(sessions=1) as it:
+        it.host.capacity = lambda: Capacity(1, 1)  # type: ignore[method-assign]
+        with pytest.raises(StudioFull):
+            await it.host.offer(it.host.open(Outbox()), Offer("v=0"))
+        assert it.stats.value("studio_refused_total") == 1
+
+
+async def test_seats_follow_configuration_or_the_engine() -> None:
+    async with house(sessions=5) as it:
+        assert it.host.capacity().seats == 5
+    async with house(sessions=0) as it:
+        assert 1 <= it.host.capacity().seats <= it.loaded.scheduler.capacity()
