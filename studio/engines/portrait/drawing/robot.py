@@ -22,7 +22,18 @@ from studio.engines.portrait.drawing.display import (
     moved,
 )
 from studio.engines.portrait.drawing.files import Artwork, Atlas
-from studio.engines.portrait.drawing.raster import SIZE, Backdrop, Byte, Float, feather, grain, quantise, render
+from studio.engines.portrait.drawing.raster import (
+    SIZE,
+    Backdrop,
+    Byte,
+    Float,
+    cut,
+    feather,
+    grain,
+    laid,
+    quantise,
+    render,
+)
 from studio.engines.portrait.drawing.svg import Drawing, mix
 from studio.engines.portrait.rig import Box
 
@@ -55,7 +66,7 @@ class Stage:
 
     def __init__(self) -> None:
         figure = render(draw_figure(), EVERYWHERE, ZOOM)
-        self._dark = _over(BACKDROP.paint(), figure)
+        self._dark = laid(BACKDROP.paint(), figure)
         self._surface = render(draw_surface(), EVERYWHERE, ZOOM)
         self._lights = [render(_light(light, Look()), EVERYWHERE, ZOOM) for light in range(len(BOXES))]
         self._noise = grain(31)
@@ -65,14 +76,14 @@ class Stage:
 
     def _shown(self, box: Box, lights: list[Float]) -> Float:
         """Return the levels in ``box`` (h, w, 3), not rounded."""
-        return reduce(_over, [*lights, _cut(self._surface, box)], _cut(self._dark, box))
+        return reduce(laid, [*lights, cut(self._surface, box)], cut(self._dark, box))
 
     def atlas(self, light: int, looks: list[list[Look]]) -> Atlas:
         """Return the tiles of one of `BOXES`; the picture takes over the one at rest."""
         box = BOXES[light]
         share = feather(box[3] - box[1], box[2] - box[0], FEATHER)
-        around, noise = _cut(self._rest, box), _cut(self._noise, box)
-        lights = [_cut(layer, box) for layer in self._lights]
+        around, noise = cut(self._rest, box), cut(self._noise, box)
+        lights = [cut(layer, box) for layer in self._lights]
 
         def tile(look: Look) -> Float:
             lights[light] = render(_light(light, look), box, ZOOM)
@@ -95,15 +106,6 @@ def _light(light: int, look: Look) -> Drawing:
     else:
         draw_mouth(art, look)
     return art
-
-
-def _over(below: Float, layer: Float) -> Float:
-    """Return levels (h, w, 3) with a premultiplied layer (h, w, 4) on top."""
-    return np.asarray(layer[..., :3] + below * (1 - layer[..., 3:] / 255), np.float32)
-
-
-def _cut(picture: Float, box: Box) -> Float:
-    return picture[box[1] : box[3], box[0] : box[2]]
 
 
 def draw_figure() -> Drawing:
