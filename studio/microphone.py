@@ -124,7 +124,7 @@ class Microphone:
             now: Seconds of arrival.
         """
         assert frame.pts is not None and frame.time_base is not None
-        pts = float(frame.pts * frame.time_base)
+        pts = frame.pts * float(frame.time_base)
         length = frame.samples / frame.sample_rate
         gap = 0.0 if self._next_pts is None else pts - self._next_pts
         first = self._next_pts is None or abs(gap) > 10 * GAP
@@ -135,6 +135,10 @@ class Microphone:
             self.stale += 1
             return np.zeros(0, np.int16)
         pcm = self._resampler.resample(frame)
-        if first or not 0.001 < gap <= GAP:
-            return pcm
-        return np.concatenate((np.zeros(round(gap * SAMPLE_RATE), np.int16), pcm))
+        if first:  # the filter keeps 1 ms back: without that much silence each beat would wait for one packet more
+            return _after_silence(round(length * SAMPLE_RATE) - len(pcm), pcm)
+        return _after_silence(round(gap * SAMPLE_RATE), pcm) if 0.001 < gap <= GAP else pcm
+
+
+def _after_silence(samples: int, pcm: NDArray[np.int16]) -> NDArray[np.int16]:
+    return np.concatenate((np.zeros(max(0, samples), np.int16), pcm))

@@ -50,6 +50,16 @@ def _cpu_name() -> str:
     return names[0] if names else platform.processor()
 
 
+def part_cores() -> int | None:
+    """Move this process off its first core and return that core for a server; None where nothing can be pinned."""
+    if not hasattr(psutil.Process, "cpu_affinity"):
+        return None
+    cores = psutil.Process().cpu_affinity()
+    if len(cores) > 1:
+        psutil.Process().cpu_affinity(cores[1:])
+    return int(cores[0])
+
+
 def labelled(metrics: Mapping[str, float], name: str, label: str) -> dict[str, float]:
     """Return the values of a metric by one of its labels."""
     found = {}

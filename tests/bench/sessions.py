@@ -25,7 +25,7 @@ from typing import Any, TextIO
 
 import psutil
 
-from tests.bench.measure import Look, configuration, machine
+from tests.bench.measure import Look, configuration, machine, part_cores
 from tests.server import Server, studio
 from tests.visitor import Visitor, install_loopback_and_counting, make_speech, opus_packets
 
@@ -118,7 +118,7 @@ def _slope(held: Sequence[dict[str, Any]]) -> float | None:
 async def run(options: argparse.Namespace, log: TextIO) -> dict[str, Any]:
     """Measure the studio, then the usual way, in one run."""
     install_loopback_and_counting()
-    core = _part_cores()
+    core = part_cores()
     result: dict[str, Any] = {"machine": machine(), "seconds": options.seconds, "avatar": options.avatar}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -133,16 +133,6 @@ async def run(options: argparse.Namespace, log: TextIO) -> dict[str, Any]:
                 climb = Climb(server, core, packets, options.seconds, log)
                 result[way] = await climb.run(options.avatar, options.most, until)
     return result | _compare(result)
-
-
-def _part_cores() -> int | None:
-    """Move this process off the first core and return that core for the server; None where nothing can be pinned."""
-    if not hasattr(psutil.Process, "cpu_affinity"):
-        return None
-    cores = psutil.Process().cpu_affinity()
-    if len(cores) > 1:
-        psutil.Process().cpu_affinity(cores[1:])
-    return int(cores[0])
 
 
 def _compare(result: dict[str, Any]) -> dict[str, float | None]:

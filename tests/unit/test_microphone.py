@@ -148,3 +148,13 @@ def test_opus_that_makes_no_sense_is_nothing() -> None:
     decoder = opus_decoder()
     assert not decoder(b"\xff" * 3, 0)
     assert decoder(opus(0.1)[0], 960)
+
+
+@pytest.mark.parametrize("rate", [8_000, 48_000])
+def test_each_packet_yields_its_own_length_although_the_filter_keeps_some_back(rate: int) -> None:
+    microphone, lengths = Microphone(), []
+    for n in range(4):
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, rate // 50), np.int16), format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = rate, n * rate // 50, Fraction(1, rate)
+        lengths.append(len(microphone.hear(frame, 0.02 * n)))
+    assert sum(lengths) == 4 * PACKET and max(lengths) <= PACKET
