@@ -170,6 +170,34 @@ def test_interruption_closes_the_mouth_within_three_beats(stage: Stage) -> None:
             assert away < 2.0, beat.index
 
 
+def test_any_sound_gives_beats(stage: Stage) -> None:
+    """Full scale, alternating, offset, clicks; a cut on the first chunk; a phase far beyond the loop."""
+    rng = np.random.default_rng(3)
+    sound = np.concatenate(
+        [
+            np.full((3, SAMPLES_PER_BEAT), 32767, np.int16),
+            np.full((3, SAMPLES_PER_BEAT), -32768, np.int16),
+            np.tile(np.array([-32768, 32767], np.int16), (3, SAMPLES_PER_BEAT // 2)),
+            rng.integers(-32768, 32768, (3, SAMPLES_PER_BEAT)).astype(np.int16),
+            (rng.uniform(size=(3, SAMPLES_PER_BEAT)) < 0.01).astype(np.int16) * 32767,
+        ]
+    )
+    for cut in (0, 1, 7):
+        beats = stage.play(chunks_of(sound, phase=10**9, cut=cut))
+        assert len(beats) >= len(sound) - stage.engine.lookahead
+        assert [beat.index for beat in beats] == list(range(len(beats)))
+
+
+def test_mouth_follows_the_sound_not_its_own_clock(stage: Stage) -> None:
+    """Syllables between pauses: the mouth is farther from rest in the former."""
+    syllables = np.concatenate([talk(8), quiet(8)] * 4)
+    beats = stage.play(chunks_of(syllables))
+    away = [float(np.abs(stage.mouth(b.picture) - stage.mouth(stage.avatar.idle(b.phase))).mean()) for b in beats]
+    spoken = [a for a, beat in zip(away, beats, strict=True) if beat.index % 16 < 8]
+    paused = [a for a, beat in zip(away, beats, strict=True) if 11 <= beat.index % 16 < 15]
+    assert np.mean(spoken) > 1.5 * np.mean(paused)
+
+
 def test_batch_equals_single_steps(stage: Stage) -> None:
     engine, avatar = stage.engine, stage.avatar
     sounds = [chunks_of(talk(12, seed), phase=7 * seed) for seed in range(min(3, engine.max_batch))]
