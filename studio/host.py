@@ -1,7 +1,7 @@
 """All visits of this process behind four calls, `offer`, `candidate`, `handle`, `close`, and `capacity`.
 
-This is the face that `web/` talks to. It may one day be an actor on another machine: only plain dataclasses cross it, and
-nothing here knows of sockets: what a visitor must hear goes into the ``send`` callable given at `open`.
+This is the face that `web/` talks to. It may one day be an actor on another machine: only plain dataclasses cross it,
+and nothing here knows of sockets: what a visitor must hear goes into the ``send`` callable given at `open`.
 """
 
 from __future__ import annotations
@@ -42,8 +42,11 @@ from studio.stats import Stats
 
 log = logging.getLogger(__name__)
 
-SESSION_MS = 5.0
-"""CPU time of one visit per beat besides its engine: encoding, Opus, the event loop (`tests/bench/RESULTS.md`)."""
+LOOP_MS = 2.2
+"""CPU time of one visit per beat on the event loop: hearing, pacing, sending (`tests/bench/RESULTS.md`)."""
+ENCODE_MS = 2.0
+"""CPU time of encoding one beat, until this machine has encoded `ENOUGH_BEATS`."""
+ENOUGH_BEATS = 500
 EARLY_CANDIDATES = 64
 """Remote candidates kept for an offer that has not come yet."""
 
@@ -93,7 +96,7 @@ class _Visitor:
 class SessionHost:
     """All visits of this process.
 
-    Use: ``id = host.open(send)`` per socket, `offer`, `candidate` and `handle` with it, `close` when the socket is gone.
+    Use: ``id = host.open(send)`` per socket, `offer`, `candidate` and `handle` with it, `close` when it is gone.
 
     Args:
         library: Where avatars come from.
@@ -236,11 +239,20 @@ class SessionHost:
 
     def _measured_seats(self) -> int:
         """Seats at 25 fps with head-room: the engine's own limit, and the processor time that all parts share."""
-        scheduler = self._library.get(self._library.first_id).scheduler
+        try:
+            scheduler = self._library.get(self._library.first_id).scheduler
+        except StudioError:  # no avatar is ready: there is nothing to sit down for
+            return 0
         is_on_cpu = scheduler.engine.lanes > 1
         budget_ms = (os.cpu_count() or 1) * BEAT_SECONDS * 1000 * (1 - HEADROOM)
-        seats = int(budget_ms / (SESSION_MS + (scheduler.step_ms() if is_on_cpu else 0.0)))
+        seats = int(budget_ms / (LOOP_MS + self._encode_ms() + (scheduler.step_ms() if is_on_cpu else 0.0)))
         return max(1, min(seats, scheduler.capacity()))
+
+    def _encode_ms(self) -> float:
+        beats = sum(self._stats.value("studio_beats_total", kind=kind) for kind in ("speech", "idle"))
+        if beats < ENOUGH_BEATS:
+            return ENCODE_MS
+        return self._stats.spent_ms("convert", "encode_video", "encode_audio") / beats
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -83,6 +83,7 @@ class Library(Generic[S]):
         self._cache = spec.cache
         self._schedule = schedule
         self._lock = threading.Lock()
+        self._stopping = threading.Event()
         self._engines: dict[str, tuple[Engine, S]] = {}
         self.shelves: dict[str, Shelf[S]] = {
             avatar.id: Shelf(avatar, resolved(avatar.engine)) for avatar in spec.avatars
@@ -143,6 +144,10 @@ class Library(Generic[S]):
         if sentences:
             raise ConfigError("\n".join(sentences))
 
+    def stop(self) -> None:
+        """Make a `load` that goes on give up what is not ready yet; any thread."""
+        self._stopping.set()
+
     def close(self) -> None:
         """Drop the avatars and close the engines; their schedulers are closed before."""
         for shelf in self.shelves.values():
@@ -156,6 +161,8 @@ class Library(Generic[S]):
         spec = shelf.spec
 
         def progress(done: float, phrase: str) -> None:
+            if self._stopping.is_set():
+                raise AvatarNotReady("The studio is closing.")
             report(spec.id, done, phrase)
 
         prepared, avatar = bring_in(engine, spec, self._cache, progress)

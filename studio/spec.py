@@ -83,6 +83,10 @@ class LimitsSpec:
     message_bytes: int = 262_144
     messages_per_second: int = 200
     """Per socket, averaged over a few seconds; more is answered with ``rate_limited``."""
+    sockets: int = 1024
+    """Signaling sockets that may be open at once."""
+    sockets_per_address: int = 64
+    """Of these, from one address; this machine's own are not counted: a reverse proxy speaks for many."""
     picture_pixels: int = 50_000_000
     """Pixels of a portrait before it is refused as a decompression bomb."""
     picture_bytes: int = 40_000_000

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from studio.config import home
 from studio.spec import AvatarSpec, LimitsSpec, StudioSpec
-from studio.web.app import GRACE_SECONDS, make_app
+from studio.web.app import make_app, make_runner
 from studio.web.keys import HOST
 
 CARDS = tuple(AvatarSpec(id, Path("/nowhere"), id.title(), "testcard") for id in ("ada", "bob"))
@@ -48,16 +48,14 @@ class Inside:
 
 
 def spec_of(folder: Path, avatars: tuple[AvatarSpec, ...] = CARDS, **limits: Any) -> StudioSpec:
-    """Return a configuration with its cache in ``folder``."""
-    return dataclasses.replace(StudioSpec(avatars), cache=folder / "cache", limits=LimitsSpec(**limits))
+    """Return a configuration with its cache beside ``folder``, where all tests of a run share it."""
+    return dataclasses.replace(StudioSpec(avatars), cache=folder.parent / "cards", limits=LimitsSpec(**limits))
 
 
 @contextlib.asynccontextmanager
 async def inside(spec: StudioSpec, static: Path | None = None) -> AsyncIterator[Inside]:
     """Run a studio until the block ends."""
-    runner = web.AppRunner(
-        make_app(spec, static or home()), access_log=None, shutdown_timeout=GRACE_SECONDS, handler_cancellation=True
-    )
+    runner = make_runner(make_app(spec, static or home()))
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -24,6 +24,7 @@ class Server:
 
     port: int
     process: psutil.Process
+    child: asyncio.subprocess.Process
 
     @property
     def http(self) -> str:
@@ -90,7 +91,7 @@ async def studio(
     process = psutil.Process(child.pid)
     if core is not None and hasattr(process, "cpu_affinity"):
         process.cpu_affinity([core])
-    server = Server(port, process)
+    server = Server(port, process, child)
     try:
         await _until_ready(server, child, limit, folder)
         yield server

@@ -26,6 +26,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "limits.queue_seconds": (1, 3_600),
     "limits.message_bytes": (16_384, 16_777_216),
     "limits.messages_per_second": (1, 100_000),
+    "limits.sockets": (1, 100_000),
+    "limits.sockets_per_address": (1, 100_000),
     "limits.picture_pixels": (65_536, 1_000_000_000),
     "limits.picture_bytes": (65_536, 1_000_000_000),
     "limits.avatar_memory_mb": (64, 1_048_576),

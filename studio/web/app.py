@@ -29,6 +29,10 @@ BODY_BYTES = 1_048_576
 """Of a request that no route allows more."""
 GRACE_SECONDS = 1.0
 """For requests that are being answered when the server ends."""
+IDLE_SECONDS = 30
+"""Until a connection is closed that asks nothing, or takes that long to say what it asks."""
+LINGER_SECONDS = 2.0
+"""For the rest of a request that was refused before it was read."""
 
 
 def make_app(spec: StudioSpec, home: Path, report: Report | None = None) -> web.Application:
@@ -56,7 +60,8 @@ def add_routes(app: web.Application, home: Path) -> None:
     add_health(app)
     app.on_response_prepare.append(add_headers)
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
-        allow_headers=("Content-Type",), expose_headers=("Location",), max_age=600)
+        allow_headers=("Content-Type",), expose_headers=("Location",), max_age=600
+    )
     cors = aiohttp_cors.setup(app, defaults=dict.fromkeys(app[SPEC].server.origins, options))
     for route in list(app.router.routes()):
         cors.add(route)
@@ -78,7 +83,10 @@ def _library(report: Report) -> Callable[[web.Application], AsyncIterator[None]]
     async def library(app: web.Application) -> AsyncIterator[None]:
         shelves = app[LIBRARY]
         with ThreadPoolExecutor(1, "preload") as loader:
-            await asyncio.get_running_loop().run_in_executor(loader, shelves.load, report)
+            try:
+                await asyncio.get_running_loop().run_in_executor(loader, shelves.load, report)
+            finally:
+                shelves.stop()
         yield
         await asyncio.gather(*(scheduler.aclose() for scheduler in shelves.schedulers))
         shelves.close()
@@ -90,6 +98,14 @@ async def _host(app: web.Application) -> AsyncIterator[None]:
     app[HOST] = SessionHost(app[LIBRARY], app[SPEC], app[STATS])
     yield
     await app[HOST].aclose()
+
+
+def make_runner(app: web.Application) -> web.AppRunner:
+    """Return what runs the application, patient with nobody."""
+    return web.AppRunner(
+        app, access_log=None, shutdown_timeout=GRACE_SECONDS, handler_cancellation=True,
+        keepalive_timeout=IDLE_SECONDS, lingering_time=LINGER_SECONDS,
+    )  # fmt: skip
 
 
 async def serve(app: web.Application, listener: socket.socket, on_ready: Callable[[], None]) -> None:
@@ -104,7 +120,7 @@ async def serve(app: web.Application, listener: socket.socket, on_ready: Callabl
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, leave.set)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE_SECONDS, handler_cancellation=True)
+    runner = make_runner(app)
     setup = asyncio.create_task(_start(runner, listener))
     leaving = asyncio.create_task(leave.wait())
     try:

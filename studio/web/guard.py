@@ -71,7 +71,7 @@ def check_origin(request: web.Request) -> None:
     is_plain = request.method in ("GET", "HEAD", "OPTIONS") and "Upgrade" not in request.headers
     if origin is None or is_plain or origin in server.origins or "*" in server.origins:
         return
-    if urlsplit(origin).netloc.lower() != request.host.lower():
+    if origin.lower() not in (f"http://{request.host.lower()}", f"https://{request.host.lower()}"):
         raise Unauthorized(detail=origin[:200])
 
 
@@ -86,9 +86,9 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_known_name(host: str, server: ServerSpec) -> bool:
-    name = urlsplit(f"//{host}").hostname if _HOST.fullmatch(host) else None
-    if name is None:
+    if not _HOST.fullmatch(host):
         return False
+    name = host.rpartition("]")[0].strip("[") or host.partition(":")[0].lower()
     return is_loopback(name) or "*" in server.origins or any(urlsplit(o).hostname == name for o in server.origins)
 
 

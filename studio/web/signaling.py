@@ -10,12 +10,12 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Collection
 from typing import assert_never, cast
-from weakref import WeakSet
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from studio.errors import BadMessage, RateLimited, StudioError, TooLarge
+from studio.errors import BadMessage, RateLimited, StudioError, StudioFull, TooLarge
 from studio.messages import (
     Answer,
     Avatars,
@@ -32,8 +32,9 @@ from studio.messages import (
     decode,
     encode,
 )
+from studio.spec import LimitsSpec
 from studio.web.gallery import avatar_cards
-from studio.web.guard import Allowance
+from studio.web.guard import Allowance, is_loopback
 from studio.web.keys import HOST, LIBRARY, SPEC
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ PATIENCE = 10.0
 HARD_LIMIT = 16
 """Messages larger than this many times ``limits.message_bytes`` close the socket; smaller ones are answered."""
 
-SOCKETS = web.AppKey("SOCKETS", WeakSet[web.WebSocketResponse])
+SOCKETS = web.AppKey("SOCKETS", dict[web.WebSocketResponse, str])
+"""The open sockets and the address that each comes from."""
 
 
 class Outbox:
@@ -186,22 +188,47 @@ async def signaling(request: web.Request) -> web.StreamResponse:
     """Answer ``GET /ws``."""
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise BadMessage("This address is for WebSockets. Open the studio's page instead.")
-    limit = request.app[SPEC].limits.message_bytes * HARD_LIMIT
-    socket = web.WebSocketResponse(max_msg_size=limit, heartbeat=HEARTBEAT_SECONDS, compress=False)
-    await socket.prepare(request)
-    request.app[SOCKETS].add(socket)
-    await Signaling(request, socket).run()
+    limits, sockets, address = request.app[SPEC].limits, request.app[SOCKETS], request.remote or ""
+    admit(address, sockets.values(), limits)
+    socket = web.WebSocketResponse(
+        max_msg_size=limits.message_bytes * HARD_LIMIT, heartbeat=HEARTBEAT_SECONDS, compress=False
+    )
+    sockets[socket] = address
+    try:
+        await socket.prepare(request)
+        await Signaling(request, socket).run()
+    finally:
+        del sockets[socket]
     return socket
+
+
+def admit(address: str, others: Collection[str], limits: LimitsSpec) -> None:
+    """Let one more socket in.
+
+    Args:
+        address: Where it comes from.
+        others: Where those that are open come from.
+        limits: The configuration.
+
+    Raises:
+        StudioFull: There are too many.
+        RateLimited: There are too many from there.
+    """
+    if len(others) >= limits.sockets:
+        raise StudioFull
+    if not is_loopback(address) and sum(other == address for other in others) >= limits.sockets_per_address:
+        raise RateLimited("There are too many visits from your network.")
 
 
 async def close_sockets(app: web.Application) -> None:
     """Say goodbye to every visitor: the server is going away."""
-    goodbyes = (socket.close(code=WSCloseCode.GOING_AWAY, message=b"The studio is closing.") for socket in app[SOCKETS])
+    sockets = list(app[SOCKETS])
+    goodbyes = (socket.close(code=WSCloseCode.GOING_AWAY, message=b"The studio is closing.") for socket in sockets)
     await asyncio.gather(*goodbyes, return_exceptions=True)
 
 
 def add_signaling(app: web.Application) -> None:
     """Add the route."""
-    app[SOCKETS] = WeakSet()
+    app[SOCKETS] = {}
     app.router.add_get(app[SPEC].server.base + "/ws", signaling)
     app.on_shutdown.append(close_sockets)
