@@ -14,7 +14,7 @@ def test_anchors_of_the_near_detector_match_its_output() -> None:
 
 def test_overlap_of_equal_half_and_apart() -> None:
     box = np.array([[0, 0], [10, 10]], np.float32)
-    others = np.stack([box, box + (5, 0), box + 20]).astype(np.float32)
+    others = np.stack([box, box + np.array([5, 0]), box + 20]).astype(np.float32)
     np.testing.assert_allclose(detector.overlap(box, others), [1, 1 / 3, 0], atol=1e-6)
 
 

@@ -57,7 +57,7 @@ def test_square_finds_a_dot_where_it_was_drawn(angle: float, side: float, flip: 
     square = Square(np.array([300.0, 210.0]), side, angle, 192, flip)
     cut = square.cut(picture)
     assert cut.shape == (192, 192, 3)
-    assert 0 <= cut.min() and cut.max() <= 1
+    assert cut.min() >= 0 and cut.max() <= 1
     weight = cut[:, :, 0]
     y, x = np.mgrid[:192, :192]
     seen = np.array([[(x * weight).sum(), (y * weight).sum(), 0]], np.float32) / weight.sum()
