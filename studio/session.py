@@ -72,6 +72,7 @@ class Session:
         self._connection = Connection.NEW
         self._is_speaking = False
         self._lateness: list[float] = []
+        self._counted: dict[str, int] = {}
         self._beats = 0
         self._closed = asyncio.Event()
         self._pipeline = Pipeline(loaded, options, queue_seconds=spec.limits.queue_seconds)
@@ -142,6 +143,7 @@ class Session:
             log.warning("session %s ends: %s", self.id, reason)
             self._send(Fault.of(reason))
         self._move(Connection.CLOSING)
+        self._count_losses()
         try:
             await self._pipeline.aclose()
             await self._peer.aclose(CLOSE_LIMIT)
@@ -184,10 +186,23 @@ class Session:
         while True:
             await asyncio.sleep(REPORT_SECONDS)
             now = time.monotonic()
+            self._count_losses()
             self._stats.gauge("studio_loop_cpu_ms", time.thread_time() * 1000)
             if self._connection is Connection.LIVE:
                 self._send(self._stats_message(now - before))
             before, self._beats, self._lateness = now, 0, []
+
+    def _count_losses(self) -> None:
+        """Hand on what was lost since the last time."""
+        losses = (
+            ("studio_late_beats_total", "", self._pipeline.late),
+            ("studio_dropped_total", "backlog", self._pipeline.dropped),
+            ("studio_dropped_total", "stale_sound", self._peer.microphone.stale),
+        )
+        for name, what, total in losses:
+            if more := total - self._counted.get(name + what, 0):
+                self._counted[name + what] = total
+                self._stats.count(name, more, **({"what": what} if what else {}))
 
     def _stats_message(self, seconds: float) -> messages.Stats:
         return messages.Stats(

@@ -115,6 +115,11 @@ class Stats:
         with self._lock:
             self._spent[stage] = self._spent.get(stage, 0.0) + ms
 
+    def spent_ms(self, *stages: str) -> float:
+        """Return the CPU time that these stages have cost so far."""
+        with self._lock:
+            return sum(self._spent.get(stage, 0.0) for stage in stages)
+
     def stage(self, stage: str) -> Stage:
         """Return a context that adds the CPU time its thread spends in it; it must not wait for the event loop."""
         return Stage(self, stage)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -117,3 +118,12 @@ async def test_seats_follow_configuration_or_the_engine() -> None:
         assert it.host.capacity().seats == 5
     async with house(sessions=0) as it:
         assert 1 <= it.host.capacity().seats <= it.loaded.scheduler.capacity()
+
+
+async def test_seats_follow_what_encoding_costs_here() -> None:
+    async with house(sessions=0) as it:
+        it.loaded.scheduler._steps = {1: deque([0.5])}
+        before = it.host.capacity().seats
+        it.stats.count("studio_beats_total", 1000, kind="speech")
+        it.stats.spend("encode_video", 20_000)
+        assert it.host.capacity().seats < before
