@@ -33,7 +33,7 @@ class CompiledTools:
         """See `warp.Tools.paint_inside`."""
         if len(line.upper):
             block = portable.block(line)
-            upper, lower = portable.columns(line, block)
+            upper, lower, keen = portable.columns(line, block)
             box, flat = np.array(block), out.reshape(-1)
             if scene.seam and scene.act > 0:
                 lipkernels.seam(flat, box, upper, lower, scene.act, scene.mm)
@@ -41,7 +41,7 @@ class CompiledTools:
             places = np.array([_place(layer) for layer in scene.layers], np.float32)
             numbers = np.array([scene.mm, scene.relief, scene.act], np.float32)
             half = np.empty(((block[3] - block[1]) // 2, (block[2] - block[0]) // 2, 3), np.float32)
-            lipkernels.inside(flat, box, upper, lower, sprites, places, scene.colours, numbers, half)
+            lipkernels.inside(flat, box, upper, lower, keen, sprites, places, scene.colours, numbers, half)
         if scene.rest is not None:
             portable.add_rest(scene.rest, out)
 

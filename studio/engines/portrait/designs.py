@@ -125,7 +125,7 @@ def jaw(sketch: Sketch) -> Double:
     dy = weight * np.maximum(y * (np.cos(angle) - 1) - z * np.sin(angle), 0.0)
     dz = weight * (y * np.sin(angle) + z * (np.cos(angle) - 1))
     # Opening undoes part of the smile's curve; without the inward pull an open mouth is a frozen grin.
-    dy += 0.45 * sketch.flatten * lips + 0.5 * sketch.upper * sketch.bell
+    dy += 0.45 * sketch.flatten * lips + 0.5 * sketch.upper * sketch.bell + 0.8 * straighten(sketch)
     outside = np.hypot(np.abs(sketch.x) - sketch.hw - 10.0, sketch.above_line)
     dy += 3.0 * sketch.skin * bump(outside, 14.0) * (1 - weight)
     return _stack(-3.6 * sketch.t * lips, dy, dz)
@@ -136,6 +136,19 @@ def jawside(sketch: Sketch) -> Double:
     return _stack(4.0 * jaw_weight(sketch), 0.0, 0.0)
 
 
+def straighten(sketch: Sketch) -> Double:
+    """Return dy in mm that makes each row of the lower lip a plain arc.
+
+    A closed mouth's line dips under the upper lip's bow; carried along, the dip would make every opening a V.
+    """
+    dy = np.zeros(478)
+    for row in anatomy.LOWER_LIP:
+        t, y = sketch.t[row], sketch.face.points[row, 1]
+        away = np.polyval(np.polyfit(t, y, 2), t) - y
+        dy[row[1:-1]] = (away * (1 - t**4))[1:-1]
+    return dy
+
+
 def close(sketch: Sketch) -> Double:
     """Bring parted lips together and take back part of their smile; nothing if they are closed."""
     if not sketch.face.parted:
@@ -144,7 +157,7 @@ def close(sketch: Sketch) -> Double:
     shares = 0.42 * (sketch.upper + sketch.skin_above) - 0.58 * (sketch.lower + sketch.skin_below)
     # Lips are parted in a smile, and nobody speaks with all of it.
     cheek = sketch.zone(18.0, 24.0)
-    inward = 0.35 * float(np.clip(sketch.hw - USUAL_HALF_WIDTH, 0.0, 10.0))
+    inward = 0.2 * float(np.clip(sketch.hw - USUAL_HALF_WIDTH, 0.0, 10.0))
     return _stack(-inward * sketch.t * cheek, shares * gap + 0.3 * sketch.flatten * cheek, 0.0)
 
 
@@ -161,7 +174,8 @@ def lodep(sketch: Sketch) -> Double:
     lip, chin = sketch.y[17], sketch.y[152]
     below = smoothstep(-3.0, 5.0, sketch.above_line)
     skin = sketch.skin * np.exp(-((sketch.x / sketch.hw) ** 2)) * (1 - smoothstep(lip, chin - 2.0, sketch.y)) * below
-    return _stack(0.0, sketch.lips((0.0, 0.0), (4.5, 6.0), (1.0, 0.8)) + 4.0 * skin, 0.0)
+    lips = sketch.lips((0.0, 0.0), (4.5, 6.0), (1.0, 0.8)) + 0.6 * straighten(sketch)
+    return _stack(0.0, lips + 4.0 * skin, 0.0)
 
 
 def wide(sketch: Sketch) -> Double:
@@ -175,9 +189,9 @@ def pucker(sketch: Sketch) -> Double:
     """Draw the corners in by 9.5 mm, those of wide mouths by more; the lips get thicker and come forward."""
     cheek = sketch.zone(18.0, 24.0)
     dy = sketch.lips((-2.0, -1.0), (2.6, 1.4), (0.5, 0.42)) + 0.75 * sketch.flatten * cheek
-    dy += -1.0 * sketch.skin_above + 1.4 * sketch.skin_below
+    dy += -1.0 * sketch.skin_above + 1.4 * sketch.skin_below + 0.8 * straighten(sketch)
     forward = np.exp(-((sketch.x / sketch.hw) ** 2)) * sketch.zone(18.0, 20.0)
-    inward = 9.5 * float(np.clip(sketch.hw / USUAL_HALF_WIDTH, 1.0, 1.15))
+    inward = 9.5 * float(np.clip(sketch.hw / USUAL_HALF_WIDTH, 1.0, 1.1))
     return _stack(-inward * sketch.t * cheek, dy, -6.0 * forward)
 
 

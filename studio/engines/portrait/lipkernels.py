@@ -105,6 +105,7 @@ def inside(
     box: NDArray[np.int64],
     upper: Float,
     lower: Float,
+    keen: Float,
     sprites: tuple[Float, ...],
     places: Float,
     colours: Float,
@@ -118,6 +119,7 @@ def inside(
         box: Even x0, y0, x1, y1.
         upper: (w,) upper edge per column of the box.
         lower: (w,).
+        keen: (2, w) their keenness, see `portable.columns`.
         sprites: (h, w, 4) each, back to front.
         places: (n, 6) inverse turn (re, im), place (x, y), strength and whether it is the photo's own, of each sprite.
         colours: (2, 3) cavity and wet lip.
@@ -134,9 +136,10 @@ def inside(
         for j in range(width):
             opening = lower[j] - upper[j]
             top, bottom = y - upper[j], lower[j] - y
-            if opening <= 0.7 or top <= -0.5 or bottom <= -0.5:
+            near, far = top * keen[0, j], bottom * keen[1, j]
+            if opening <= 0.7 or near <= -0.5 or far <= -0.5:
                 continue
-            mask = _clip(top + 0.5, 0.0, 1.0) * _clip(bottom + 0.5, 0.0, 1.0) * _clip((opening - 0.7) / 1.2, 0.0, 1.0)
+            mask = _clip(near + 0.5, 0.0, 1.0) * _clip(far + 0.5, 0.0, 1.0) * _clip((opening - 0.7) / 1.2, 0.0, 1.0)
             u, v, t = max(top, 0.0) / (1.7 * mm), max(bottom, 0.0) / (1.4 * mm), 2.0 * j / (width - 1) - 1.0
             shade = (1.0 - 0.50 / (1.0 + u + u * u)) * (1.0 - 0.30 / (1.0 + v + v * v)) * (1.0 - 0.45 * t * t * t * t)
             shade = 1.0 - relief * (1.0 - shade)

@@ -33,7 +33,7 @@ TIP_ABOVE, TIP_BELOW = 1.6, 0.48
 """A raised tongue's tip stays this many mm, and this share of the opening, under the upper lip."""
 TIP_WIDTH = 0.7
 """Size of a raised tongue's tip compared with the resting tongue."""
-ROUND_SHADE = 0.22
+ROUND_SHADE = 0.12
 """How much of what is behind puckered lips is lost in the cavity's dark."""
 
 

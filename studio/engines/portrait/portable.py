@@ -65,8 +65,8 @@ class OpenCVWarp:
         row, column = shape.face_at
         height, width = shape.face.shape[2:]
         field[:, row : row + height, column : column + width] += np.tensordot(weights[:SHAPES], shape.face, 1)
-        self._back = _inverse(field, self._back, iterations)
-        self._back_low = _inverse(low, self._back_low, iterations)
+        self._back = inverse(field, self._back, iterations)
+        self._back_low = inverse(low, self._back_low, iterations)
         if not self._back.any() and not self._back_low.any():
             _still(self._planes, out)
             return
@@ -105,7 +105,7 @@ def _still(planes: tuple[Byte, Byte, Byte], out: Byte) -> None:
     chroma[0], chroma[1] = planes[1], planes[2]
 
 
-def _inverse(field: Float, back: Float, iterations: int) -> Float:
+def inverse(field: Float, back: Float, iterations: int) -> Float:
     """Iterate b(q) <- field(q - b(q)) on all nodes; arrays (2, h, w), pixels."""
     height, width = field.shape[1:]
     if not height or not width:
@@ -156,11 +156,11 @@ def paint_inside(scene: Scene, line: LipLine, out: Byte) -> None:
     """Paint into the I420 picture ``out`` (768, 512) what the lips uncover."""
     if len(line.upper):
         box = block(line)
-        upper, lower = columns(line, box)
+        upper, lower, keen = columns(line, box)
         rows = np.arange(box[1], box[3], dtype=np.float32)[:, None]
         if scene.seam:
             _draw_seam(out, box, rows, upper, lower, scene)
-        mask = np.clip(rows - upper + 0.5, 0, 1) * np.clip(lower - rows + 0.5, 0, 1)
+        mask = np.clip((rows - upper) * keen[0] + 0.5, 0, 1) * np.clip((lower - rows) * keen[1] + 0.5, 0, 1)
         mask *= np.clip((lower - upper - SHUT_PX) / 1.2, 0, 1)
         if mask.any():
             _composite(out, box, mask, _inside(scene, box, rows, upper, lower))
@@ -176,10 +176,16 @@ def block(line: LipLine) -> Box:
     return x0, y0, min((x1 + 1) // 2 * 2, SIZE), max(min((y1 + 1) // 2 * 2, SIZE), y0 + 2)
 
 
-def columns(line: LipLine, box: Box) -> tuple[Float, Float]:
-    """Return upper and lower edge per column of ``box``; shut outside the corners."""
+def columns(line: LipLine, box: Box) -> tuple[Float, Float, Float]:
+    """Return upper and lower edge per column of ``box``, shut outside the corners, and their keenness (2, w).
+
+    Keenness is the cosine of an edge's slope: a height times it is the distance to the edge.
+    """
     sides = (line.first - box[0], box[2] - line.first - len(line.upper))
-    return np.pad(line.upper, sides, mode="edge"), np.pad(line.lower, sides)
+    edges = np.stack([line.upper, line.lower])
+    slopes = np.gradient(edges, axis=1) if len(line.upper) > 1 else np.zeros_like(edges)
+    keen = np.pad(1 / np.sqrt(1 + slopes * slopes), ((0, 0), sides), constant_values=1).astype(np.float32)
+    return np.pad(line.upper, sides, mode="edge"), np.pad(line.lower, sides), keen
 
 
 def _inside(scene: Scene, box: Box, rows: Float, upper: Float, lower: Float) -> Float:
