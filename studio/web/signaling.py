@@ -222,8 +222,8 @@ def admit(address: str, others: Collection[str], limits: LimitsSpec) -> None:
 
 async def close_sockets(app: web.Application) -> None:
     """Say goodbye to every visitor: the server is going away."""
-    sockets = list(app[SOCKETS])
-    goodbyes = (socket.close(code=WSCloseCode.GOING_AWAY, message=b"The studio is closing.") for socket in sockets)
+    sockets = app[SOCKETS]
+    goodbyes = (socket.close(code=WSCloseCode.GOING_AWAY, message=b"The studio is closing.") for socket in (*sockets,))
     await asyncio.gather(*goodbyes, return_exceptions=True)
 
 

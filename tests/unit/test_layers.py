@@ -48,6 +48,7 @@ FENCES: dict[str, frozenset[str]] = {
     "aioice": frozenset({"surgery"}),
     "aiortc": frozenset({"peer", "surgery", "encode", "outlet", "microphone", "client"}),
     "av": frozenset({"audio", "encode", "microphone", "outlet", "peer", "surgery", "outputs", "client"}),
+    "cryptography": frozenset({"surgery"}),
     "cv2": frozenset({"picture", "engines", "cli"}),
     "jinja2": frozenset({"web"}),
     "numba": frozenset({"engines"}),
