@@ -41,7 +41,11 @@ def ensure() -> None:
         return
     python = os.path.join(VENV, "bin", "python")
     if not is_current(VENV, for_tests):
-        set_up(python, for_tests)
+        try:
+            set_up(python, for_tests)
+        except KeyboardInterrupt:
+            say("\nStopped. The same command goes on where it was.")
+            raise SystemExit(130) from None
     os.execv(python, [python, *sys.argv])
 
 
