@@ -32,7 +32,7 @@ from aiortc.rtp import RtpPacket
 from numpy.typing import NDArray
 
 from studio.stats import percentile
-from tests.bench.measure import configuration, labelled, machine, part_cores
+from tests.bench.measure import chosen, configuration, labelled, machine, part_cores, prepare
 from tests.server import studio
 from tests.visitor import PTIME, SpeechTrack, Visitor, install_loopback_and_counting, make_speech, opus_packets
 
@@ -42,7 +42,6 @@ BUZZ_PACKETS, PERIOD_PACKETS = 15, 85
 """300 ms every 1.7 s: no whole number of beats, so that a buzz begins in either half of one; and the take rests."""
 HEARD = 0.05
 """Of the loudest packet's root mean square."""
-SETTLE_SECONDS = 2.0
 INSIDE = ("sound_to_beat", "beat_lateness")
 """Histograms of the studio."""
 LONGEST_SECONDS = 1.0
@@ -140,13 +139,13 @@ def _loudness(payloads: Sequence[bytes]) -> list[float]:
 async def measure(folder: Path, options: argparse.Namespace, visitors: int) -> dict[str, Any]:
     """Measure with ``visitors`` that speak, one of them the probe, on a fresh server."""
     packets = opus_packets(make_speech(folder / "speech.wav"))
-    async with studio(folder, configuration(cache=options.cache), core=options.core) as server:
+    async with studio(folder, configuration(chosen(options.avatar), options.cache), core=options.core) as server:
         probe = Probe(server.ws, options.avatar)
         talkers = [Visitor(server.ws, options.avatar, packets, start=137 * n) for n in range(1, visitors)]
         try:
             for visitor in (*talkers, probe):
                 await visitor.connect()
-            await asyncio.sleep(SETTLE_SECONDS + options.seconds)
+            await asyncio.sleep(options.warm_up + options.seconds)
             metrics = await server.metrics()
         finally:
             await asyncio.gather(*(visitor.close() for visitor in (*talkers, probe)))
@@ -170,8 +169,7 @@ async def run(options: argparse.Namespace, log: TextIO) -> dict[str, Any]:
     options.core = part_cores()
     runs = []
     with tempfile.TemporaryDirectory() as name:
-        async with studio(Path(name), configuration(cache=options.cache)):
-            pass  # so that every avatar is prepared
+        await prepare(Path(name), configuration(chosen(options.avatar), options.cache))
         for visitors in options.visitors:
             runs.append(await measure(Path(name), options, visitors))
             line = "{visitors} visitors: inside {inside_ms}, outside {outside_ms}, late {lateness_ms}"
@@ -188,8 +186,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="nothing but the JSON line on standard output")
     parser.add_argument("--seconds", type=float, default=40.0, help="measured seconds a number of visitors (40)")
+    parser.add_argument("--warm-up", type=float, default=2.0, help="seconds before that (2)")
     parser.add_argument("--visitors", type=_numbers, default=[1, 4], help="numbers of visitors (1,4)")
-    parser.add_argument("--avatar", default="astronaut", help="whom everybody visits")
+    parser.add_argument("--avatar", default="astronaut", help="whom everybody visits; card: no avatar")
     parser.add_argument("--cache", type=Path, help="folder of prepared avatars (.studio)")
     return parser.parse_args(argv)
 

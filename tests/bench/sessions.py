@@ -25,12 +25,11 @@ from typing import Any, TextIO
 
 import psutil
 
-from tests.bench.measure import Look, configuration, machine, part_cores
+from tests.bench.measure import Look, chosen, configuration, machine, part_cores, prepare
 from tests.server import Server, studio
 from tests.visitor import Visitor, install_loopback_and_counting, make_speech, opus_packets
 
 ENOUGH_FPS, ENOUGH_SOUNDS = 24.0, 47.0
-SETTLE_SECONDS = 2.5
 LIGHT = 0.5
 """Below this load of the core a window of a third of the length is enough: the number is not the one reported."""
 WAYS = {"studio": ("start_studio.py",), "usual": ("-m", "tests.bench.usual")}
@@ -39,8 +38,11 @@ WAYS = {"studio": ("start_studio.py",), "usual": ("-m", "tests.bench.usual")}
 class Climb:
     """Visitors of one server, joining until one of them gets too little."""
 
-    def __init__(self, server: Server, core: int | None, packets: Sequence[bytes], seconds: float, log: TextIO) -> None:
-        self._server, self._core, self._packets, self._seconds, self._log = server, core, packets, seconds, log
+    def __init__(
+        self, server: Server, core: int | None, packets: Sequence[bytes], options: argparse.Namespace, log: TextIO
+    ) -> None:
+        self._server, self._core, self._packets, self._log = server, core, packets, log
+        self._seconds, self._warm_up = options.seconds, options.warm_up
         self._visitors: list[Visitor] = []
         self._rows: list[dict[str, Any]] = []
 
@@ -69,7 +71,7 @@ class Climb:
         visitor = Visitor(self._server.ws, avatar, self._packets, start=137 * len(self._visitors))
         self._visitors.append(visitor)
         await visitor.connect()
-        await asyncio.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(self._warm_up)
 
     async def _measure(self) -> bool:
         """Measure one window; return whether it held."""
@@ -122,15 +124,15 @@ async def run(options: argparse.Namespace, log: TextIO) -> dict[str, Any]:
     result: dict[str, Any] = {"machine": machine(), "seconds": options.seconds, "avatar": options.avatar}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = configuration(cache=options.cache)
+        config = configuration(chosen(options.avatar), options.cache)
         packets = opus_packets(make_speech(folder / "speech.wav"))
-        async with studio(folder, config):
-            result["avatars"] = len(config["avatars"])  # started once so that every avatar is prepared
+        result["avatars"] = len(config["avatars"])
+        await prepare(folder, config)
         for way in options.ways.split(","):
             print(f"{way}, {options.avatar}", file=log)
             until = time.monotonic() + 60 * options.minutes / 2
             async with studio(folder, config, core=core, entry=WAYS[way]) as server:
-                climb = Climb(server, core, packets, options.seconds, log)
+                climb = Climb(server, core, packets, options, log)
                 result[way] = await climb.run(options.avatar, options.most, until)
     return result | _compare(result)
 
@@ -153,9 +155,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="nothing but the JSON line on standard output")
     parser.add_argument("--most", type=int, default=24, help="visitors at the most (24)")
     parser.add_argument("--seconds", type=float, default=10.0, help="measured seconds a step (10)")
+    parser.add_argument("--warm-up", type=float, default=2.5, help="seconds between joining and measuring (2.5)")
     parser.add_argument("--minutes", type=float, default=8.0, help="stop climbing after that, both ways together (8)")
     parser.add_argument("--ways", default="studio,usual", help="which of studio,usual to measure")
-    parser.add_argument("--avatar", default="astronaut", help="whom everybody visits (astronaut: a photo costs most)")
+    parser.add_argument("--avatar", default="astronaut", help="whom everybody visits; card: no avatar")
     parser.add_argument("--cache", type=Path, help="folder of prepared avatars (.studio)")
     return parser.parse_args(argv)
 

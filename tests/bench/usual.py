@@ -5,7 +5,7 @@ connect and the same pictures are drawn. What is different is what servers of th
 handed to aiortc's sender as an rgb24 frame and each 20 ms of sound as an audio frame; aiortc's own encoders and
 decoders work on them with aiortc's own settings, in asyncio's own thread pool.
 
-A usual engine draws in RGB to begin with; ours is converted (`rgb_frame`, stage ``convert``), which stands in for
+A usual engine draws in RGB to begin with; ours is converted (`rgb_frame`, stage ``convert_rgb``), which stands in for
 drawing three full planes instead of one and two quarters.
 
 Usage: python -m tests.bench.usual serve --config ... (the studio's own command line)
@@ -85,7 +85,7 @@ class UsualOutlet(Outlet):
     def send(self, slot: int, beat: Beat, arrived: float = 0.0) -> None:
         """Release one beat to both tracks."""
         now = time.monotonic()
-        with self._stats.stage("convert"):
+        with self._stats.stage("convert_rgb"):
             self._pictures.put_frame(now, rgb_frame(beat.picture, slot))
             for i, frame in enumerate(audio_frames(beat.pcm, slot)):
                 self._sounds.put_frame(now + i * BEAT_SECONDS / 2, frame)
