@@ -117,7 +117,7 @@ def test_silence_gives_no_sound_of_its_own(weights: LipWeights) -> None:
 def test_training_hears_what_the_studio_hears() -> None:
     pcm = sound(3.0, 7)
     studio = np.concatenate(Features().feed(pcm))
-    trained = hearing.hear(pcm.astype(np.float32) / 32768)
+    trained = hearing.hear(np.asarray(pcm / 32768, np.float32))
     assert np.abs(studio - trained[: len(studio)]).max() < 1e-3
 
 
