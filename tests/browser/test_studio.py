@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.bench.sessions import configuration
+from tests.bench.measure import configuration
 from tests.browser.chromium import Chromium, find_chromium
 from tests.browser.tab import Tab
 from tests.conftest import need
