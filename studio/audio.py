@@ -6,7 +6,7 @@ Knows nothing of clocks, peers or engines. `Resampler`, `Chunker` and `SpeechGat
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,18 +51,23 @@ SILENCE.flags.writeable = False
 
 
 class Resampler:
-    """Turn av frames of any format, layout and rate into mono 16 kHz without seams between frames."""
+    """Turn av frames of any format, layout and rate into mono of one rate without seams between frames.
 
-    def __init__(self) -> None:
+    Args:
+        rate: Hertz of what comes out.
+    """
+
+    def __init__(self, rate: int = SAMPLE_RATE) -> None:
+        self._rate = rate
         self._shape: tuple[str, str, int] | None = None
-        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
 
     def resample(self, frame: av.AudioFrame) -> Pcm:
         """Return the samples that are ready, (n,); a few stay in the filter until the next frame."""
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != self._shape:  # the filter cannot change its input: start a new one
             self._shape = shape
-            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=self._rate)
         frame.pts = None  # gaps are the source's business; the filter must not fill them on its own
         return _joined(self._resampler.resample(frame))
 
@@ -248,14 +253,14 @@ class Listener:
         return Heard(SILENCE, False, False)
 
 
-def read_file(path: Path, max_seconds: float = 600.0) -> Iterator[Pcm]:
-    """Yield the first audio stream of any file that PyAV reads as pieces of mono 16 kHz, (n,) each.
+def read_file(path: Path, max_seconds: float = 600.0, rate: int = SAMPLE_RATE) -> Generator[Pcm, None, None]:
+    """Yield the first audio stream of any file that PyAV reads as pieces of mono ``rate`` Hz, (n,) each.
 
     Raises:
         BadAudio: Not a sound file, or one without sound.
         TooLarge: It lasts longer than ``max_seconds``.
     """
-    resampler, left = Resampler(), int(max_seconds * SAMPLE_RATE)
+    resampler, left = Resampler(rate), int(max_seconds * rate)
     heard = False
     try:
         with av.open(str(path)) as container:
@@ -267,7 +272,9 @@ def read_file(path: Path, max_seconds: float = 600.0) -> Iterator[Pcm]:
                 if left < 0:
                     raise TooLarge(f"This sound is longer than {max_seconds:.0f} seconds.")
                 yield pcm
-            yield resampler.flush()
+            rest = resampler.flush()
+            heard = heard or len(rest) > 0
+            yield rest
     except (av.FFmpegError, OSError, ValueError) as error:
         raise BadAudio(detail=f"{type(error).__name__} in {path.name}") from error
     if not heard:

@@ -1,7 +1,8 @@
 """An avatar speaks a sound file into an mp4, as fast as the machine can: H.264 and AAC, made beat by beat.
 
 Picture and sound of a beat are written together, so they start together and end together; the film lasts as many whole
-beats as the sound needs. Memory is bounded by a second of beats, however long the sound. Knows nothing of the library,
+beats as the sound needs. What is heard is the file at full bandwidth, not the 16 kHz that the engine hears: it is read
+a second time, in step. Memory is bounded by a second of beats, however long the sound. Knows nothing of the library,
 the configuration or the terminal.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +18,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 
-from studio.audio import file_seconds, read_file
-from studio.beat import BEAT_SECONDS, FPS, SAMPLE_RATE, SAMPLES_PER_BEAT, Beat
+from studio.audio import Chunker, Pcm, file_seconds, read_file
+from studio.beat import BEAT_SECONDS, FPS, SAMPLE_RATE, Beat
 from studio.engine import Avatar, Engine, Options, Progress
 from studio.errors import BadAudio, StudioError
 from studio.pipeline import Pipeline
@@ -32,6 +35,8 @@ QUEUE_BEATS = FPS
 """Beats that wait at most, besides the engine's look-ahead."""
 AUDIO_RATE = 48_000
 """Of the film: the AAC encoder's 1024 samples of delay are 21 ms at this rate, for players that ignore edit lists."""
+FINE_SAMPLES = AUDIO_RATE // FPS
+"""1920 samples of the film's sound in a beat."""
 AUDIO_BITRATE_BPS = 96_000
 VIDEO_OPTIONS = {
     "preset": "veryfast",
@@ -107,13 +112,15 @@ async def _render(
     scheduler = Scheduler(engine, Stats())
     pipeline = Pipeline(_Loaded(AvatarSpec("film", audio), engine, scheduler, avatar), options, paced=False)
     try:
-        with _part(output) as part, _Film(part, avatar.width, avatar.height) as film:
+        with _part(output) as part, _Film(part, avatar.width, avatar.height, _Original(audio)) as film:
             for pcm in read_file(audio, MAX_SECONDS):
+                film.original.expect(pcm)
                 assert pipeline.feed(pcm) == len(pcm)
                 while pipeline.depth > engine.lookahead + QUEUE_BEATS:
                     film.add(await pipeline.next())
                 report(*_progress(film.seconds, total))
             pipeline.end()
+            film.original.end()
             while not pipeline.is_finished:
                 film.add(await pipeline.next())
                 report(*_progress(film.seconds, total))
@@ -143,10 +150,49 @@ def _part(output: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+class _Original:
+    """The sound file at the film's rate, a beat at a time.
+
+    An engine hands on the very samples that it heard; one that replaces them (the beeping test card) is believed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._pieces = read_file(path, MAX_SECONDS, AUDIO_RATE)
+        self._fine = np.zeros(0, np.int16)
+        self._chunker = Chunker()
+        self._heard: deque[Pcm] = deque()
+
+    def expect(self, pcm: Pcm) -> None:
+        """Note what the engine is going to hear, (n,) at 16 kHz."""
+        self._heard.extend(self._chunker.push(pcm))
+
+    def end(self) -> None:
+        """Nothing more will be heard: the last beat is filled up."""
+        self._heard.extend(self._chunker.pad())
+
+    def sound_of(self, beat: Beat) -> Pcm:
+        """Return the next beat's samples, (1920,) at 48 kHz."""
+        parts, missing = [self._fine], FINE_SAMPLES - len(self._fine)
+        while missing > 0:
+            piece = next(self._pieces, np.zeros(missing, np.int16))
+            parts.append(piece)
+            missing -= len(piece)
+        joined = np.concatenate(parts)
+        self._fine = joined[FINE_SAMPLES:]
+        if np.array_equal(self._heard.popleft(), beat.pcm):
+            return joined[:FINE_SAMPLES]
+        return np.repeat(beat.pcm, AUDIO_RATE // SAMPLE_RATE)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._pieces.close()
+
+
 class _Film:
     """A file that beats are added to; complete when the context ends well."""
 
-    def __init__(self, path: Path, width: int, height: int) -> None:
+    def __init__(self, path: Path, width: int, height: int, original: _Original) -> None:
+        self.original = original
         self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
         self._video = self._container.add_stream("libx264", rate=FPS, options=VIDEO_OPTIONS)
         self._video.width, self._video.height, self._video.pix_fmt = width, height, "yuv420p"
@@ -165,9 +211,10 @@ class _Film:
         """Append a beat."""
         picture = av.VideoFrame.from_numpy_buffer(beat.picture, format="yuv420p")
         picture.pts, picture.time_base = self._beats, Fraction(1, FPS)
-        sound = av.AudioFrame.from_ndarray(beat.pcm.reshape(1, -1), format="s16", layout="mono")
-        sound.sample_rate = SAMPLE_RATE
-        sound.pts, sound.time_base = self._beats * SAMPLES_PER_BEAT, Fraction(1, SAMPLE_RATE)
+        pcm = self.original.sound_of(beat)
+        sound = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
+        sound.sample_rate = AUDIO_RATE
+        sound.pts, sound.time_base = self._beats * FINE_SAMPLES, Fraction(1, AUDIO_RATE)
         self._container.mux(self._video.encode(picture))
         self._container.mux(self._audio.encode(sound))
         self._beats += 1
@@ -176,6 +223,7 @@ class _Film:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.original.close()
         if kind is None:
             self._container.mux(self._video.encode(None))
             self._container.mux(self._audio.encode(None))

@@ -99,6 +99,15 @@ def test_film_sound_is_the_source_without_shift(tmp_path: Path) -> None:
     assert abs(start + lag / SAMPLE_RATE) < 0.002
 
 
+def test_film_keeps_what_the_engine_does_not_hear(tmp_path: Path) -> None:
+    t = np.arange(2 * AUDIO_RATE) / AUDIO_RATE
+    whistle = (8000 * np.sin(2 * np.pi * 11_000 * t)).astype(np.int16)
+    sound = write_wav(tmp_path / "sound.wav", whistle, AUDIO_RATE)
+    render_movie(FakeAvatar(), FakeEngine(), sound, tmp_path / "film.mp4", silent)
+    spectrum = np.abs(np.fft.rfft(decoded_audio(tmp_path / "film.mp4")[1][:AUDIO_RATE]))
+    assert abs(int(np.argmax(spectrum)) - 11_000) <= 2
+
+
 @pytest.mark.parametrize("name", ["sound.mp3", "sound.flac", "sound.ogg", "sound.m4a", "sound.webm"])
 def test_film_reads_whatever_pyav_reads(tmp_path: Path, name: str) -> None:
     codec = {"mp3": "mp3", "flac": "flac", "ogg": "libopus", "m4a": "aac", "webm": "libopus"}[name.rpartition(".")[2]]
