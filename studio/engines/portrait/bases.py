@@ -40,6 +40,8 @@ def build_geometry(source: Source, report: Progress) -> Geometry:
     head_box = _around(_box(_extent(head, HEAD)), face_box)
     bases = [_contour_bases(np.concatenate([side, head]), rest) for side, rest in ((high, upper), (low, lower))]
     upper_bases, lower_bases = contours.join_ends(*bases)
+    k = EXPRESSION.index("close")
+    upper_bases[k], lower_bases[k] = contours.join_ends(bases[0][k], bases[1][k], contours.JOINED_CLOSING)
     across = (upper[-1] - upper[0]) @ np.array([1.0, 1j])
     report(1.0, "geometry done")
     return Geometry(

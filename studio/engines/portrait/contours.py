@@ -19,6 +19,8 @@ RETREAT = 1.0
 """Pixels by which contours of parted lips withdraw into the lips, so that no bright fringe of teeth stays on them."""
 JOINED = 8
 """Points at either end over which the two contours grow together."""
+JOINED_CLOSING = 3
+"""The same for `close`, which has to bring them together from apart."""
 
 
 def spline_matrix(knots: int, samples: int) -> Double:
@@ -82,12 +84,12 @@ def _curve(knots: Double) -> Double:
     return np.stack([x, spline_matrix(len(knots), CONTOUR_POINTS) @ knots[:, 1]], 1)
 
 
-def join_ends(upper: Double, lower: Double) -> tuple[Double, Double]:
-    """Return the displacements (..., 49, 2) of both contours grown together at the ends.
+def join_ends(upper: Double, lower: Double, joined: int = JOINED) -> tuple[Double, Double]:
+    """Return the displacements (..., 49, 2) of both contours grown together over ``joined`` points at either end.
 
     The two fields differ a little at the corners; unjoined, a corner opens as a vertical step.
     """
     distance = np.minimum(np.arange(CONTOUR_POINTS), np.arange(CONTOUR_POINTS)[::-1])
-    u = np.minimum(distance / JOINED, 1.0)
+    u = np.minimum(distance / joined, 1.0)
     half = (0.5 * (1 - u * u * (3 - 2 * u)))[:, None]
     return upper + half * (lower - upper), lower + half * (upper - lower)

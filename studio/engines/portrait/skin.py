@@ -162,7 +162,9 @@ def close_tightly(above: Side, below: Side, upper: Double, lower: Double) -> Non
     k = EXPRESSION.index("close")
     wanted = OVERLAP * np.sqrt(np.sin(np.linspace(0, np.pi, CONTOUR_POINTS)).clip(0))
     for _ in range(12):
-        up, low = contours.join_ends(above.contour(above.targets)[k], below.contour(below.targets)[k])
+        up, low = contours.join_ends(
+            above.contour(above.targets)[k], below.contour(below.targets)[k], contours.JOINED_CLOSING
+        )
         shut, floor = upper + up, lower + low
         short_above = wanted - (shut[:, 1] - np.interp(shut[:, 0], floor[:, 0], floor[:, 1]))
         short_below = wanted - (np.interp(floor[:, 0], shut[:, 0], shut[:, 1]) - floor[:, 1])
