@@ -99,13 +99,12 @@ async def test_page_has_contrast(page: Page, scheme: Any) -> None:
 
 
 async def test_page_fits_every_window(page: Page) -> None:
-    await page.start()
+    controls = "['statistics', 'mute', 'microphone', 'start', 'interrupt', 'sound', 'fullscreen']"
+    boxes = f"{controls}.map((id) => [id, document.getElementById(id).getBoundingClientRect().toJSON()])"
     for width, height in SIZES:
         await page.tab.viewport(width, height)
-        widest = await page.tab.evaluate("document.scrollingElement.scrollWidth")
-        assert widest <= width, (width, height)
-        for id in ("statistics", "mute", "microphone", "stop", "interrupt", "sound", "fullscreen"):
-            box = await page.tab.evaluate(f"document.getElementById({id!r}).getBoundingClientRect().toJSON()")
+        assert await page.tab.evaluate("document.scrollingElement.scrollWidth") <= width, (width, height)
+        for id, box in await page.tab.evaluate(boxes):
             assert box["left"] >= 0 and box["right"] <= width, (id, width, box)
             assert box["width"] >= 40 and box["height"] >= 40, (id, width, box)
         await page.tab.click("input[value=astronaut]")
