@@ -10,7 +10,19 @@ from numpy.typing import NDArray
 
 from studio.engines.portrait.features import FEATURES, HOP, LEVEL, OVER_FLOOR, Features, mel_filters
 from studio.engines.portrait.parameters import HIGHEST, INDEX, LOWEST
-from studio.engines.portrait.voice import LOOK_AHEAD, REST, BandVoice, MouthRow, certainty, cue_weights, mouth_pose
+from studio.engines.portrait.voice import (
+    EYES_MM,
+    JAW_MM,
+    LODEP_MM,
+    LOOK_AHEAD,
+    REST,
+    UPRAISE_MM,
+    BandVoice,
+    MouthRow,
+    certainty,
+    cue_weights,
+    mouth_pose,
+)
 
 Wave = NDArray[np.float64]
 
@@ -161,10 +173,13 @@ def test_rest_is_the_zero_pose() -> None:
 
 
 def test_pose_shares_the_opening_and_stays_in_range() -> None:
-    pose = mouth_pose(MouthRow(open=0.18, dwidth=-0.05, round=0.5))
-    assert pose[INDEX["jaw"]] == pytest.approx(0.8 * 0.18 * 91 / 20, rel=1e-5)
+    pose = mouth_pose(MouthRow(open=0.15, dwidth=-0.05, round=0.5))
+    lips = {name: pose[INDEX[name]] for name in ("jaw", "lodep", "upraise")}
+    assert lips["jaw"] * JAW_MM == pytest.approx(0.8 * 0.15 * EYES_MM, rel=1e-5)
+    assert lips["lodep"] * LODEP_MM == pytest.approx(2 * lips["upraise"] * UPRAISE_MM, rel=1e-5)
+    whole = lips["jaw"] * JAW_MM + lips["lodep"] * LODEP_MM + lips["upraise"] * UPRAISE_MM
+    assert whole == pytest.approx(0.15 * EYES_MM, rel=1e-5)
     assert pose[INDEX["pucker"]] == pytest.approx(0.45, rel=1e-5)
-    assert pose[INDEX["lodep"]] * 6 == pytest.approx(pose[INDEX["upraise"]] * 5 * 2, rel=1e-5)
     wild = mouth_pose(MouthRow(2.0, 2.0, 1.0, 3.0, 1.0, 1.0, 1.0), 1.6)
     assert (wild <= HIGHEST).all()
     assert (wild >= LOWEST).all()

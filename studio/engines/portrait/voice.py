@@ -28,6 +28,10 @@ LOOK_AHEAD = 2 * SAMPLES_PER_BEAT
 EYES_MM = 91.0
 """Distance of an adult's outer eye corners, the unit of ``open`` and ``dwidth``, in mm."""
 
+JAW_MM, LODEP_MM, UPRAISE_MM = 14.0, 5.9, 4.9
+"""How far the parameters at 1 part the lips, in mm (measured on the contours of the shipped faces: jaw 13.7 to 14.6;
+the jaw's 20 mm are those of its path, which leads backwards too)."""
+
 
 class MouthRow(NamedTuple):
     """The mouth during one beat; all zero at rest."""
@@ -72,19 +76,19 @@ def certainty(probability: float) -> float:
 def mouth_pose(row: MouthRow, expressiveness: float = 1.0) -> Float:
     """Return the pose (COUNT,) that shows ``row``; ``expressiveness`` 0.6..1.6 scales opening and width, never closure.
 
-    The jaw takes four fifths of the opening; the lips share the rest two to one (audio2mouth, section 1). A `REST` row
-    gives the zero pose.
+    The jaw takes four fifths of the opening; the lips share the rest two to one (audio2mouth, section 1), so that the
+    lips part by what the row asks for. A `REST` row gives the zero pose.
     """
     opening = EYES_MM * row.open * expressiveness
     width = EYES_MM * row.dwidth * expressiveness
-    jaw = 0.8 * min(max(opening / 20.0, 0.0), 1.0)
-    rest = max(opening - 20.0 * jaw, 0.0)
+    jaw = min(0.8 * max(opening, 0.0) / JAW_MM, 1.0)
+    rest = max(opening - JAW_MM * jaw, 0.0)
     closed = certainty(row.press)
     pose = np.zeros(COUNT, np.float32)
     for name, value in (
         ("jaw", jaw),
-        ("lodep", rest * (2 / 3) / 6.0),
-        ("upraise", rest * (1 / 3) / 5.0),
+        ("lodep", rest * (2 / 3) / LODEP_MM),
+        ("upraise", rest * (1 / 3) / UPRAISE_MM),
         ("wide", width / 13.0),
         ("pucker", max(0.9 * row.round, -width / 19.0)),
         ("press", closed),
