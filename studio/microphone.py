@@ -29,6 +29,8 @@ FAR = 100
 OPUS_RATE = 48_000
 """Opus counts in 48 kHz whatever is encoded (RFC 7587, 4.1)."""
 
+OPUS_TIME_BASE = Fraction(1, OPUS_RATE)
+
 Decode = Callable[[bytes, int], Sequence[av.AudioFrame]]
 """Encoded sound, its pts in units of the codec's clock -> frames with pts; none where it makes no sense."""
 
@@ -41,7 +43,7 @@ def opus_decoder() -> Decode:
 
     def decode(data: bytes, pts: int) -> list[av.AudioFrame]:
         packet = av.Packet(data)
-        packet.pts, packet.time_base = pts, Fraction(1, OPUS_RATE)
+        packet.pts, packet.time_base = pts, OPUS_TIME_BASE
         try:
             return codec.decode(packet)
         except av.FFmpegError:
