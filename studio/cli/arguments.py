@@ -27,7 +27,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     words = list(argv)
     if not words or (words[0] not in COMMANDS and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "serve")
-    return _parser().parse_args(words)
+    theirs = words[1:] if words[0] == "test" else []  # pytest's, options too
+    arguments = _parser().parse_args(words[: len(words) - len(theirs)])
+    arguments.arguments = theirs
+    return arguments
 
 
 def _parser() -> argparse.ArgumentParser:

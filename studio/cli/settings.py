@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from studio.config import home, read_spec
+from studio.config import home, read_spec, workplace
 from studio.engine import ENGINES
 from studio.spec import StudioSpec
 
@@ -24,7 +24,7 @@ def read(arguments: argparse.Namespace, needed: bool = True) -> StudioSpec:
     chosen: Path | None = arguments.config
     own = _short(home() / "configs" / "avatars.yaml")
     if chosen is None and not needed and not own.exists():
-        return StudioSpec((), cache=home() / ".studio", file=own)
+        return StudioSpec((), cache=workplace() / ".studio", file=own)
     return read_spec(_short(chosen) if chosen else own, ENGINES, os.environ)
 
 
