@@ -9,13 +9,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiortc import MediaStreamTrack
 from aiortc.codecs.base import Encoder
 from aiortc.mediastreams import MediaStreamError
 
+from studio.audio import SILENCE
 from studio.beat import BEAT_SECONDS, Beat
 from studio.encode import BeatCoder, Encoded, Relay
 from studio.stats import Stats
@@ -104,6 +105,11 @@ class Outlet:
     def request_keyframe(self) -> None:
         """Make the next picture a keyframe."""
         self._coder.request_keyframe()
+
+    def hush(self) -> None:
+        """Silence the beats that wait for the encoders: whoever interrupted does not want to hear them."""
+        silent = [replace(one, beat=replace(one.beat, pcm=SILENCE, speech=False)) for one in self._released]
+        self._released = deque(silent)
 
     def stop(self) -> None:
         """End both tracks and let go of the encoders: 6 MB that would wait for the garbage collector."""

@@ -145,6 +145,10 @@ class Peer:
         """Release one beat to both tracks; see `Outlet.send`."""
         self._outlet.send(slot, beat, arrived)
 
+    def hush(self) -> None:
+        """Silence what was released and has not left yet."""
+        self._outlet.hush()
+
     async def encode(self) -> None:
         """Encode and send what is released; runs as long as the visit, cancelling ends it."""
         await self._outlet.run()

@@ -115,6 +115,7 @@ class Session:
     def interrupt(self) -> Interrupted:
         """Drop the speech that has not left."""
         cut = self._pipeline.interrupt()
+        self._peer.hush()
         return Interrupted(cut.spoken_ms, cut.discarded_ms)
 
     async def run(self) -> None:

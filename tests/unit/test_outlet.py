@@ -5,7 +5,9 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 from aiortc.codecs.base import Encoder
@@ -37,6 +39,19 @@ class FakeEncoder(Encoder):
 
     def pack(self, packet: object) -> tuple[list[bytes], int]:
         raise NotImplementedError
+
+
+class Loudness(FakeEncoder):
+    """Notes the first sample of each frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.levels: list[int] = []
+
+    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        assert isinstance(frame, av.AudioFrame)
+        self.levels.append(int(frame.to_ndarray()[0, 0]))
+        return super().encode(frame, force_keyframe)
 
 
 def beat(index: int) -> Beat:
@@ -97,6 +112,20 @@ async def test_beats_that_wait_are_bounded() -> None:
     for slot in range(BUFFERED_SLOTS + 3):
         outlet.send(slot, beat(slot))
     assert outlet.dropped == 3 == stats.value("studio_dropped_total", what="beat")
+
+
+async def test_hush_silences_what_waits_and_keeps_the_pictures() -> None:
+    video, audio = FakeEncoder(), Loudness()
+    outlet = Outlet(Stats())
+    outlet.use("video", video)
+    outlet.use("audio", audio)
+    for slot in range(3):
+        outlet.send(slot, replace(beat(slot), pcm=np.full(640, 99, np.int16)))
+    outlet.hush()
+    outlet.send(3, replace(beat(3), pcm=np.full(640, 99, np.int16)))
+    async with running(outlet):
+        await until(lambda: len(audio.timestamps) == 8 and video.timestamps)
+    assert audio.levels == [0] * 6 + [99] * 2
 
 
 async def test_keyframe_request_reaches_the_encoder() -> None:
