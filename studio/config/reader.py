@@ -36,10 +36,19 @@ ID_RULE = "use lower case letters, digits, - and _ (at most 64), a letter or dig
 Section = TypeVar("Section", ServerSpec, MediaSpec, IceSpec, LimitsSpec)
 
 
+def _checkout() -> Path | None:
+    folder = Path(__file__).resolve().parents[2]
+    return folder if (folder / "static").is_dir() else None
+
+
 def home() -> Path:
-    """Return the folder of the studio's own files (``static``, ``configs``): the checkout, else the current folder."""
-    checkout = Path(__file__).resolve().parents[2]
-    return checkout if (checkout / "static").is_dir() else Path.cwd()
+    """Return the folder of the studio's own files (``static``, ``configs``): the checkout, or what pip installed."""
+    return _checkout() or Path(__file__).resolve().parents[1] / "shipped"
+
+
+def workplace() -> Path:
+    """Return the folder in which prepared avatars are kept: the checkout, else the current folder."""
+    return _checkout() or Path.cwd()
 
 
 def read_spec(
@@ -57,7 +66,7 @@ def read_spec(
     Raises:
         ConfigError: Something is wrong; one line for each complaint.
     """
-    reader = _Reader(path, engines, environ, home_folder or home())
+    reader = _Reader(path, engines, environ, home_folder)
     spec = reader.studio(read_tree(path, reader.complaints))
     if reader.complaints:
         raise ConfigError("\n".join(reader.complaints))
@@ -67,8 +76,11 @@ def read_spec(
 class _Reader:
     """Turns the tree into specs and collects what is wrong with it."""
 
-    def __init__(self, path: Path, engines: Collection[str], environ: Mapping[str, str], home_folder: Path) -> None:
-        self.path, self.home = path, home_folder
+    def __init__(
+        self, path: Path, engines: Collection[str], environ: Mapping[str, str], home_folder: Path | None
+    ) -> None:
+        self.path, self.home = path, home_folder or home()
+        self.workplace = home_folder or workplace()
         self.engines = ("auto", *sorted(engines))
         self.environ = {key: value for key, value in environ.items() if key.startswith(ENVIRONMENT)}
         self.complaints: list[str] = []
@@ -91,7 +103,7 @@ class _Reader:
         if not avatars and not self.complaints:
             self.complain(root, "there are no avatars; add a list called avatars, each with an id and a source")
         cache = self.scalar(self.override("cache", tree.get("cache")), ".studio", "cache")
-        return StudioSpec(avatars, server, media, ice, limits, self.home / cache, self.path)
+        return StudioSpec(avatars, server, media, ice, limits, self.workplace / cache, self.path)
 
     def section(self, name: str, empty: Section, tree: Mapping[str, Given], extra: Sequence[str] = ()) -> Section:
         """Read one section into the dataclass of which ``empty`` holds the defaults."""
