@@ -39,7 +39,7 @@ def build_geometry(source: Source, report: Progress) -> Geometry:
     low_box = _within(_box(_extent(high - low, EXPRESSION)), face_box)
     head_box = _around(_box(_extent(head, HEAD)), face_box)
     bases = [_contour_bases(np.concatenate([side, head]), rest) for side, rest in ((high, upper), (low, lower))]
-    upper_bases, lower_bases = contours.join_ends(*bases)
+    upper_bases, lower_bases = contours.join_ends(bases[0], bases[1])
     k = EXPRESSION.index("close")
     upper_bases[k], lower_bases[k] = contours.join_ends(bases[0][k], bases[1][k], contours.JOINED_CLOSING)
     across = (upper[-1] - upper[0]) @ np.array([1.0, 1j])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
 Byte = NDArray[np.uint8]
+Single = Any
+"""np.float32, in one register."""
 
 _njit = nb.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
 
@@ -59,28 +63,36 @@ def _clip(x: float, low: float, high: float) -> float:
 
 
 @_njit
-def _lay(sprite: Float, place: Float, x: float, y: float, dim: float, colour: Float) -> None:
-    """Lay the sprite's colour at picture point (x, y) over ``colour`` (3,), its light multiplied by ``dim``."""
+def _lay(
+    sprite: Float, place: Float, x: Single, y: Single, dim: Single, below: tuple[Single, Single, Single]
+) -> tuple[Single, Single, Single]:
+    """Return the sprite's colour at picture point (x, y), its light times ``dim``, over the colour ``below``."""
     dx, dy = x - place[2], y - place[3]
     sx = place[0] * dx - place[1] * dy
     sy = place[1] * dx + place[0] * dy
-    height, width = sprite.shape[0], sprite.shape[1]
-    if sx <= -1.0 or sy <= -1.0 or sx >= width or sy >= height:
-        return
-    left, top = int(np.floor(sx)), int(np.floor(sy))
-    fx, fy = sx - left, sy - top
-    v0, v1, v2, v3 = 0.0, 0.0, 0.0, 0.0
-    for k in range(4):
-        i, j = top + k // 2, left + k % 2
-        if 0 <= i < height and 0 <= j < width:
-            w = (fx if k % 2 else 1.0 - fx) * (fy if k // 2 else 1.0 - fy) * place[4]
-            v0 += w * sprite[i, j, 0]
-            v1 += w * sprite[i, j, 1]
-            v2 += w * sprite[i, j, 2]
-            v3 += w * sprite[i, j, 3]
-    colour[0] = colour[0] * (1.0 - v3) + 16.0 * v3 + (v0 - 16.0 * v3) * dim
-    colour[1] = colour[1] * (1.0 - v3) + v1
-    colour[2] = colour[2] * (1.0 - v3) + v2
+    if sx < 0.0 or sy < 0.0 or sx >= sprite.shape[1] - 1 or sy >= sprite.shape[0] - 1:
+        return below
+    left, top = np.uint32(sx), np.uint32(sy)
+    right, bottom = left + np.uint32(1), top + np.uint32(1)
+    fx, fy = np.float32(sx - left), np.float32(sy - top)
+    w11 = fx * fy
+    w10, w01 = fy - w11, fx - w11
+    w00 = np.float32(1.0) - fx - w10
+    s = place[4]
+    alpha = s * (
+        w00 * sprite[top, left, 3] + w01 * sprite[top, right, 3]
+        + w10 * sprite[bottom, left, 3] + w11 * sprite[bottom, right, 3]
+    )  # fmt: skip
+    if alpha == 0.0:
+        return below
+    y0 = w00 * sprite[top, left, 0] + w01 * sprite[top, right, 0]
+    y0 += w10 * sprite[bottom, left, 0] + w11 * sprite[bottom, right, 0]
+    u = w00 * sprite[top, left, 1] + w01 * sprite[top, right, 1]
+    u += w10 * sprite[bottom, left, 1] + w11 * sprite[bottom, right, 1]
+    v = w00 * sprite[top, left, 2] + w01 * sprite[top, right, 2]
+    v += w10 * sprite[bottom, left, 2] + w11 * sprite[bottom, right, 2]
+    rest, black = np.float32(1.0) - alpha, np.float32(16.0) * alpha
+    return below[0] * rest + black + (s * y0 - black) * dim, below[1] * rest + s * u, below[2] * rest + s * v
 
 
 @_njit
@@ -120,7 +132,7 @@ def inside(
         upper: (w,) upper edge per column of the box.
         lower: (w,).
         keen: (2, w) their keenness, see `portable.columns`.
-        sprites: (h, w, 4) each, back to front.
+        sprites: (h, w, 4) each, back to front, with a border of nothing.
         places: (n, 6) inverse turn (re, im), place (x, y), strength and whether it is the photo's own, of each sprite.
         colours: (2, 3) cavity and wet lip.
         numbers: mm, relief, act.
@@ -130,7 +142,6 @@ def inside(
     x0, y0 = box[0], box[1]
     width, height = box[2] - x0, box[3] - y0
     half[: height // 2, : width // 2] = 0.0
-    colour = np.empty(3, np.float32)
     for i in range(height):
         y = y0 + i
         for j in range(width):
@@ -143,20 +154,18 @@ def inside(
             u, v, t = max(top, 0.0) / (1.7 * mm), max(bottom, 0.0) / (1.4 * mm), 2.0 * j / (width - 1) - 1.0
             shade = (1.0 - 0.50 / (1.0 + u + u * u)) * (1.0 - 0.30 / (1.0 + v + v * v)) * (1.0 - 0.45 * t * t * t * t)
             shade = 1.0 - relief * (1.0 - shade)
-            colour[:] = colours[0]
-            colour[0] = 16.0 + (colour[0] - 16.0) * shade
+            colour = (np.float32(16.0 + (colours[0, 0] - 16.0) * shade), colours[0, 1], colours[0, 2])
             for k in range(len(sprites)):
                 dim = shade if places[k, 5] == 0.0 else 1.0 - act * (1.0 - min(1.0, 1.25 * shade))
-                _lay(sprites[k], places[k], x0 + j, y, dim, colour)
+                colour = _lay(sprites[k], places[k], np.float32(x0 + j), np.float32(y), np.float32(dim), colour)
             wet = 0.62 * act * _clip(1.2 - opening / (4.0 * mm), 0.2, 1.0)
             wet *= _clip(1.0 - min(top, bottom) / (0.55 * mm), 0.0, 1.0)
-            for c in range(3):
-                colour[c] += wet * (colours[1, c] - colour[c])
+            luma = colour[0] + wet * (colours[1, 0] - colour[0])
             at = y * 512 + x0 + j
-            out[at] = np.uint8(_clip(out[at] * (1.0 - mask) + mask * colour[0] + 0.5, 0.0, 255.0))
+            out[at] = np.uint8(_clip(out[at] * (1.0 - mask) + mask * luma + 0.5, 0.0, 255.0))
             half[i // 2, j // 2, 0] += 0.25 * mask
-            half[i // 2, j // 2, 1] += 0.25 * mask * colour[1]
-            half[i // 2, j // 2, 2] += 0.25 * mask * colour[2]
+            half[i // 2, j // 2, 1] += 0.25 * mask * (colour[1] + wet * (colours[1, 1] - colour[1]))
+            half[i // 2, j // 2, 2] += 0.25 * mask * (colour[2] + wet * (colours[1, 2] - colour[2]))
     for c in range(2):
         for i in range(height // 2):
             for j in range(width // 2):

@@ -9,7 +9,7 @@ Places in the picture are complex numbers, x + iy: a sprite's pixel p lies at ``
 from __future__ import annotations
 
 import cmath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +79,7 @@ class Mouth:
     """
 
     def __init__(self, geometry: Geometry, interior: Interior) -> None:
-        self._interior = interior
+        self._interior = interior = _bordered(interior)
         self._mm = 0.5 * (geometry.scale + geometry.half_width / 25.0 * geometry.scale)
         self._roll = cmath.exp(1j * geometry.roll)
         rest = _complex(np.concatenate([geometry.upper, geometry.lower]))
@@ -133,6 +133,17 @@ class Mouth:
         down = 1j * self._roll
         opening = max(((lower - upper) / down).real, 0.0)
         return complex(upper + down * max(TIP_ABOVE * self._mm, TIP_BELOW * opening))
+
+
+def _bordered(interior: Interior) -> Interior:
+    """Return the interior with one pixel of nothing around its sprites: whoever samples them needs no other border."""
+
+    def wider(sprite: Sprite) -> Sprite:
+        return replace(sprite, pixels=np.pad(sprite.pixels, ((1, 1), (1, 1), (0, 0))), origin=sprite.origin + 1)
+
+    upper, lower, tongue = wider(interior.upper), wider(interior.lower), wider(interior.tongue)
+    photo = wider(interior.photo) if interior.photo is not None else None
+    return replace(interior, upper=upper, lower=lower, tongue=tongue, photo=photo)
 
 
 def _complex(points: Float) -> NDArray[np.complex128]:

@@ -181,11 +181,14 @@ def columns(line: LipLine, box: Box) -> tuple[Float, Float, Float]:
 
     Keenness is the cosine of an edge's slope: a height times it is the distance to the edge.
     """
-    sides = (line.first - box[0], box[2] - line.first - len(line.upper))
-    edges = np.stack([line.upper, line.lower])
-    slopes = np.gradient(edges, axis=1) if len(line.upper) > 1 else np.zeros_like(edges)
-    keen = np.pad(1 / np.sqrt(1 + slopes * slopes), ((0, 0), sides), constant_values=1).astype(np.float32)
-    return np.pad(line.upper, sides, mode="edge"), np.pad(line.lower, sides), keen
+    start, count = line.first - box[0], len(line.upper)
+    edges = np.zeros((2, box[2] - box[0]), np.float32)
+    edges[0] = line.upper[0]
+    edges[:, start : start + count] = line.upper, line.lower
+    keen = np.ones_like(edges)
+    slope = (edges[:, start + 2 : start + count] - edges[:, start : start + count - 2]) * np.float32(0.5)
+    keen[:, start + 1 : start + count - 1] = 1 / np.sqrt(1 + slope * slope)
+    return edges[0], edges[1], keen
 
 
 def _inside(scene: Scene, box: Box, rows: Float, upper: Float, lower: Float) -> Float:

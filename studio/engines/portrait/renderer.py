@@ -29,9 +29,9 @@ from studio.errors import AvatarNotReady
 Byte = NDArray[np.uint8]
 VERSION = 2
 """Of ``face.npz``."""
-_JUMP_PX = 4.0
+_JUMP_PX = 12.0
 """A lip that moves farther than this from one picture to the next starts the inverse afresh."""
-_JUMP = 0.35
+_JUMP = 0.85
 """And so does any parameter of skin or head that changes by more than this."""
 _LEFT, _RIGHT, _GX, _GY = (INDEX[n] for n in ("blink_left", "blink_right", "gx", "gy"))
 
