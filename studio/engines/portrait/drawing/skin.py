@@ -123,20 +123,11 @@ def _model(art: Drawing, skin: Skin, build: Build) -> None:
 
 def draw_nose(art: Drawing, skin: Skin, build: Build) -> None:
     """Draw the nose by its planes: no outline."""
-    base, wide, eye, k = build.nose_base, build.nose_width, build.eye_line, build.strength
-    m = MIDDLE
-    side = smooth(
-        [
-            (m + 13, eye - 20),
-            (m + 8, eye),
-            (m + 9, base - 28),
-            (m + wide - 4, base - 13),
-            (m + wide + 1, base - 5),
-            (m + 9, base - 4),
-            (m + 6, base - 24),
-            (m + 5, eye + 4),
-        ]
-    )
+    base, wide, eye, k, m = build.nose_base, build.nose_width, build.eye_line, build.strength, MIDDLE
+    side = smooth([
+        (m + 13, eye - 20), (m + 8, eye), (m + 9, base - 28), (m + wide - 4, base - 13), (m + wide + 1, base - 5),
+        (m + 9, base - 4), (m + 6, base - 24), (m + 5, eye + 4),
+    ])  # fmt: skip
     art.fill(side, paint=skin.shade, opacity=0.75 * k, blur=3.6)
     art.fill(mirrored(side), paint=skin.shade, opacity=0.24 * k, blur=4)
     bridge = tapered(smooth([(m - 2, eye - 14), (m - 2, base - 40), (m - 2, base - 12)]), 11)
@@ -144,58 +135,42 @@ def draw_nose(art: Drawing, skin: Skin, build: Build) -> None:
     ball = ellipse(m, base - 8, 13, 9)
     art.fill(ball, paint=skin.blush, opacity=0.30, blur=5)
     art.fill(ellipse(m - 2.5, base - 12, 5.5, 4.2, -20), paint=skin.glow, opacity=0.85, blur=2.4)
-    bottom = smooth(
-        [
-            (m - wide + 3, base - 3),
-            (m - 7, base - 2.5),
-            (m, base - 1),
-            (m + 7, base - 2.5),
-            (m + wide - 3, base - 3),
-            (m + 9, base + 3.5),
-            (m, base + 5.5),
-            (m - 9, base + 3.5),
-        ],
-        closed=True,
-    )
+    bottom = smooth([
+        (m - wide + 3, base - 3), (m - 7, base - 2.5), (m, base - 1), (m + 7, base - 2.5), (m + wide - 3, base - 3),
+        (m + 9, base + 3.5), (m, base + 5.5), (m - 9, base + 3.5),
+    ], closed=True)  # fmt: skip
     art.fill(bottom, paint=skin.deep, opacity=0.50 * k, blur=1.8)
     for s in (-1, 1):
-        nostril = smooth(
-            [(m + s * 4.0, base + 0.8), (m + s * 7.5, base - 2.2), (m + s * 11.5, base - 0.8), (m + s * 8, base + 1.6)],
-            closed=True,
-        )
-        art.fill(nostril, paint=mix(skin.deep, "#2a0c0c", 0.45), opacity=0.85, blur=0.7)
-        wing = tapered(
-            smooth(
-                [
-                    (m + s * (wide - 3.5), base - 14),
-                    (m + s * (wide + 0.5), base - 7),
-                    (m + s * (wide - 2.5), base - 0.5),
-                ]
-            ),
-            2.4,
-        )
-        art.fill(wing, paint=skin.deep, opacity=0.55 if s > 0 else 0.40, blur=1.0)
-        art.fill(
-            ellipse(m + s * (wide - 5), base - 7.5, 3.4, 4), paint=skin.glow, opacity=0.30 if s < 0 else 0.14, blur=1.8
-        )
-    cast = smooth(
-        [(m - wide + 4, base + 2), (m, base + 4), (m + wide, base + 2), (m + 9, base + 13), (m - 2, base + 12)],
-        closed=True,
-    )
-    art.fill(cast, paint=skin.shade, opacity=0.42 * k, blur=4)
+        _draw_wing(art, skin, build, s)
+    _draw_below_nose(art, skin, build)
+
+
+def _draw_wing(art: Drawing, skin: Skin, build: Build, s: int) -> None:
+    """Draw one nostril and the wing around it."""
+    base, wide, m = build.nose_base, build.nose_width, MIDDLE
+    hole = [(m + s * 4.0, base + 0.8), (m + s * 7.5, base - 2.2), (m + s * 11.5, base - 0.8), (m + s * 8, base + 1.6)]
+    art.fill(smooth(hole, closed=True), paint=mix(skin.deep, "#2a0c0c", 0.45), opacity=0.85, blur=0.7)
+    rim = [(m + s * (wide - 3.5), base - 14), (m + s * (wide + 0.5), base - 7), (m + s * (wide - 2.5), base - 0.5)]
+    art.fill(tapered(smooth(rim), 2.4), paint=skin.deep, opacity=0.55 if s > 0 else 0.40, blur=1.0)
+    light = ellipse(m + s * (wide - 5), base - 7.5, 3.4, 4)
+    art.fill(light, paint=skin.glow, opacity=0.30 if s < 0 else 0.14, blur=1.8)
+
+
+def _draw_below_nose(art: Drawing, skin: Skin, build: Build) -> None:
+    """Draw the nose's shadow, the folds beside it and the groove above the lip."""
+    base, wide, k, m = build.nose_base, build.nose_width, build.strength, MIDDLE
+    cast = [(m - wide + 4, base + 2), (m, base + 4), (m + wide, base + 2), (m + 9, base + 13), (m - 2, base + 12)]
+    art.fill(smooth(cast, closed=True), paint=skin.shade, opacity=0.42 * k, blur=4)
     for s in (-1, 1):
-        fold = tapered(
-            smooth([(m + s * (wide + 3), base - 6), (m + s * (wide + 13), base + 8), (m + s * (wide + 19), base + 22)]),
-            5,
-        )
-        art.fill(fold, paint=skin.shade, opacity=0.26 * k if s > 0 else 0.18 * k, blur=3)
+        way = [(m + s * (wide + 3), base - 6), (m + s * (wide + 13), base + 8), (m + s * (wide + 19), base + 22)]
+        art.fill(tapered(smooth(way), 5), paint=skin.shade, opacity=0.26 * k if s > 0 else 0.18 * k, blur=3)
     groove = ribbon(smooth([(m, base + 6), (m, build.mouth - 11)]), 5.5)
     art.fill(groove, paint=skin.shade, opacity=0.42 * k, blur=1.8)
     art.fill(groove + (-4.5, 0), paint=skin.glow, opacity=0.25, blur=1.6)
 
 
-def draw_neck(art: Drawing, skin: Skin, build: Build, half: float, shoulder: float) -> Line:
-    """Draw neck and the skin of the shoulders; return the outline.
+def draw_neck(art: Drawing, skin: Skin, build: Build, half: float, shoulder: float) -> None:
+    """Draw neck and the skin of the shoulders.
 
     Args:
         art: Drawn on.
@@ -204,58 +179,34 @@ def draw_neck(art: Drawing, skin: Skin, build: Build, half: float, shoulder: flo
         half: Half the neck's width, px.
         shoulder: y at which the neck meets the shoulders.
     """
-    right = [
-        (half - 1, 300),
-        (half - 2, shoulder - 50),
-        (half + 2, shoulder - 22),
-        (half + 22, shoulder),
-        (half + 90, shoulder + 24),
-        (half + 150, 540),
-    ]
-    edge = smooth([(MIDDLE + x, y) for x, y in right])
+    edge = smooth([
+        (MIDDLE + half - 1, 300), (MIDDLE + half - 2, shoulder - 50), (MIDDLE + half + 2, shoulder - 22),
+        (MIDDLE + half + 22, shoulder), (MIDDLE + half + 90, shoulder + 24), (MIDDLE + half + 150, 540),
+    ])  # fmt: skip
     outline = np.concatenate([mirrored(edge)[::-1], edge])
-    paint = art.linear(
-        (MIDDLE - half, 0),
-        (MIDDLE + half + 10, 0),
-        (0, mix(skin.base, skin.shade, 0.25)),
-        (0.35, skin.base),
-        (1, mix(skin.base, skin.shade, 0.85)),
-    )
-    art.fill(outline, paint=paint)
+    left, right = mix(skin.base, skin.shade, 0.25), mix(skin.base, skin.shade, 0.85)
+    across = (MIDDLE - half, 0.0), (MIDDLE + half + 10, 0.0)
+    art.fill(outline, paint=art.linear(*across, (0, left), (0.35, skin.base), (1, right)))
     with art.inside(outline):
-        shadow = build.outline + (5, 24)
-        art.fill(shadow, paint=skin.shade, opacity=0.75, blur=9)
+        art.fill(build.outline + (5, 24), paint=skin.shade, opacity=0.75, blur=9)
         art.fill(build.outline + (3, 10), paint=skin.deep, opacity=0.55, blur=6)
         for s in (-1, 1):
-            tendon = tapered(
-                smooth(
-                    [
-                        (MIDDLE + s * (half - 4), shoulder - 66),
-                        (MIDDLE + s * 28, shoulder - 22),
-                        (MIDDLE + s * 10, shoulder + 20),
-                    ]
-                ),
-                11,
-            )
-            art.fill(tendon + (4, 0), paint=skin.shade, opacity=0.34, blur=4)
-            art.fill(tendon + (-3, 0), paint=skin.glow, opacity=0.22, blur=4)
-            bone = tapered(
-                smooth(
-                    [
-                        (MIDDLE + s * 12, shoulder + 22),
-                        (MIDDLE + s * 50, shoulder + 16),
-                        (MIDDLE + s * 96, shoulder + 12),
-                    ]
-                ),
-                7,
-            )
-            art.fill(bone + (0, 4), paint=skin.shade, opacity=0.42, blur=3.4)
-            art.fill(bone + (0, -3), paint=skin.glow, opacity=0.30, blur=3)
-        hollow = ellipse(MIDDLE, shoulder + 19, 9, 9)
-        art.fill(hollow, paint=skin.shade, opacity=0.55, blur=5)
-        far = ribbon(edge, 16)
-        art.fill(far, paint=skin.shade, opacity=0.5, blur=5)
-    return outline
+            _draw_tendon(art, skin, half, shoulder, s)
+        art.fill(ellipse(MIDDLE, shoulder + 19, 9, 9), paint=skin.shade, opacity=0.55, blur=5)
+        art.fill(ribbon(edge, 16), paint=skin.shade, opacity=0.5, blur=5)
+
+
+def _draw_tendon(art: Drawing, skin: Skin, half: float, shoulder: float, s: int) -> None:
+    """Draw one tendon of the neck and the collar bone below it."""
+    m = MIDDLE
+    down = [(m + s * (half - 4), shoulder - 66), (m + s * 28, shoulder - 22), (m + s * 10, shoulder + 20)]
+    tendon = tapered(smooth(down), 11)
+    art.fill(tendon + (4, 0), paint=skin.shade, opacity=0.34, blur=4)
+    art.fill(tendon + (-3, 0), paint=skin.glow, opacity=0.22, blur=4)
+    outwards = [(m + s * 12, shoulder + 22), (m + s * 50, shoulder + 16), (m + s * 96, shoulder + 12)]
+    bone = tapered(smooth(outwards), 7)
+    art.fill(bone + (0, 4), paint=skin.shade, opacity=0.42, blur=3.4)
+    art.fill(bone + (0, -3), paint=skin.glow, opacity=0.30, blur=3)
 
 
 def draw_ear(art: Drawing, skin: Skin, side: int, x: float, y: float) -> None:
