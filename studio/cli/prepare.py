@@ -26,7 +26,7 @@ _ODD = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 
 def run(arguments: argparse.Namespace) -> int:
     """Prepare, report, and draw the sheet if one is wanted."""
-    studio = settings.read(arguments, needed=arguments.image is None)
+    studio = settings.read(arguments)
     spec = _wanted(studio, arguments)
     sheet: Path | None = arguments.sheet and arguments.sheet.expanduser()
     if sheet:
@@ -55,8 +55,11 @@ def _wanted(studio: StudioSpec, arguments: argparse.Namespace) -> AvatarSpec:
     if not ID.fullmatch(arguments.id):
         raise ConfigError(f"--id: {arguments.id!r} cannot be an id; {ID_RULE}")
     image: Path = arguments.image.expanduser()
-    if not image.exists():
-        raise ConfigError(f"--image: there is no file or folder {image}")
+    try:
+        image.stat()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigError(f"--image: there is no file or folder {str(image)[:200]} ({why})") from error
     source = image.resolve()
     for known in studio.avatars:
         if known.id == arguments.id and known.source == source:

@@ -6,26 +6,19 @@ import argparse
 import os
 from pathlib import Path
 
-from studio.config import home, read_spec, workplace
+from studio.config import home, read_spec
 from studio.engine import ENGINES
 from studio.spec import StudioSpec
 
 
-def read(arguments: argparse.Namespace, needed: bool = True) -> StudioSpec:
+def read(arguments: argparse.Namespace) -> StudioSpec:
     """Read the configuration that ``--config`` names; without that option, the house's own.
-
-    Args:
-        arguments: The command line.
-        needed: False: where the house has none, one without avatars will do.
 
     Raises:
         ConfigError: It is wrong.
     """
     chosen: Path | None = arguments.config
-    own = _short(home() / "configs" / "avatars.yaml")
-    if chosen is None and not needed and not own.exists():
-        return StudioSpec((), cache=workplace() / ".studio", file=own)
-    return read_spec(_short(chosen) if chosen else own, ENGINES, os.environ)
+    return read_spec(_short(chosen or home() / "configs" / "avatars.yaml"), ENGINES, os.environ)
 
 
 def _short(path: Path) -> Path:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,7 +29,7 @@ def test_whole_table_has_a_remedy_wherever_something_needed_is_missing(tmp_path:
 
 
 def test_missing_packages_are_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks.metadata, "version", missing)
+    monkeypatch.setattr(importlib.metadata, "version", missing)
     library, models = checks.library("aiortc"), checks.models(StudioSpec(()))
     assert (library.good, library.needed, library.remedy) == (False, True, "pip install aiortc")
     assert (models.good, models.needed) == (False, False)
@@ -34,15 +37,15 @@ def test_missing_packages_are_told_with_the_command(monkeypatch: pytest.MonkeyPa
 
 
 def test_cache_on_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = checks.shutil.disk_usage(tmp_path)._replace(free=1_000)
-    monkeypatch.setattr(checks.shutil, "disk_usage", lambda path: usage)
+    usage = shutil.disk_usage(tmp_path)._replace(free=1_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     check = checks.cache(tmp_path / "not" / "there")
     assert (check.good, check.needed) == (False, False)
     assert "0.0 GB free" in check.text
 
 
 def test_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     check = checks.cache(tmp_path)
     assert (check.good, check.needed, check.remedy) == (False, True, "Set cache to a folder of yours.")
 
@@ -59,8 +62,8 @@ def test_avatar_that_was_prepared_is_known(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("platform", "command"), [("linux", "apt install chromium"), ("darwin", "brew install")])
 def test_missing_browser_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch, platform: str, command: str) -> None:
-    monkeypatch.setattr(checks.shutil, "which", lambda name: None)
-    monkeypatch.setattr(checks.sys, "platform", platform)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(sys, "platform", platform)
     check = checks.chromium()
     assert not check.good
     assert not check.needed

@@ -219,20 +219,28 @@ def is_broad(handler: ast.ExceptHandler) -> bool:
 BROAD = ("Exception", "BaseException")
 
 
-@pytest.mark.parametrize("kind", ["file", "function"])
-def test_sizes_stay_readable(kind: str) -> None:
-    """A file past 400 lines or a function past 60 is split."""
+def test_files_stay_readable() -> None:
+    long = {path: path.read_text("utf-8").count("\n") for path in STUDIO.rglob("*.py")}
+    wrong = [f"{path.relative_to(ROOT)} has {lines} lines" for path, lines in long.items() if lines > 400]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_functions_stay_readable() -> None:
+    """Past 60 lines a function is split; a drawing may have 80: it is a list of shapes, of which none is a part."""
     wrong = []
     for file in sorted(STUDIO.rglob("*.py")):
-        text = file.read_text("utf-8")
-        if kind == "file" and text.count("\n") > 400:
-            wrong.append(f"{file.relative_to(ROOT)} has {text.count(chr(10))} lines")
-        for node in ast.walk(ast.parse(text)) if kind == "function" else ():
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                lines = (node.end_lineno or 0) - node.lineno + 1
-                if lines > 60:
-                    wrong.append(f"{file.relative_to(ROOT)}:{node.lineno} {node.name} has {lines} lines")
+        limit = 80 if file.parent.name == "drawing" else 60
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and lines_of(node) > limit:
+                wrong.append(f"{file.relative_to(ROOT)}:{node.lineno} {node.name} has {lines_of(node)} lines")
     assert not wrong, "\n".join(wrong)
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return the lines of a function without those of its docstring."""
+    whole = (function.end_lineno or 0) - function.lineno + 1
+    first = function.body[0]
+    return whole - ((first.end_lineno or 0) - first.lineno + 1 if ast.get_docstring(function) else 0)
 
 
 def test_studio_imports_nothing_heavy() -> None:

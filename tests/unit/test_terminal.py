@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_table_aligns_all_but_the_last_column() -> None:
 
 def test_progress_on_a_terminal_is_one_line_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([1.0, 1.01, 2.0])
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(time, "monotonic", lambda: next(moments))
     screen = Screen()
     progress = Progress(screen)
     progress.show(0.1, "one")
@@ -48,7 +49,7 @@ def test_progress_on_a_terminal_is_one_line_that_goes_away(monkeypatch: pytest.M
 
 def test_progress_elsewhere_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([1.0, 1.5, 3.5])
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(time, "monotonic", lambda: next(moments))
     file = io.StringIO()
     progress = Progress(file)
     for phrase in ("one", "too soon", "two"):
