@@ -192,9 +192,9 @@ def read_arrays(path: Path, version: int) -> dict[str, NDArray[Any]]:
         AvatarNotReady: No such file, not whole, holding objects, or of another version.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise _unusable(f"{path}: {error!r}") from error
     found = arrays.pop("version", np.array(-1))
     _expect(found.shape == () and int(found) == version, f"{path}: version {found}, not {version}")
