@@ -5,6 +5,7 @@ Knows nothing of the network or of the event loop: `Library.load` blocks, in thr
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -212,6 +213,8 @@ def prepare(engine: Engine, spec: AvatarSpec, cache: Path, progress: Progress) -
         _put(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        with contextlib.suppress(OSError):  # an empty shelf: nothing came of this avatar
+            shelf.rmdir()
     return Prepared(spec, folder, findings)
 
 

@@ -144,6 +144,7 @@ def test_prepare_of_a_configured_avatar_draws_its_sheet(
         (("--id", "nobody"), 2, "there is no avatar called 'nobody'; there are: card"),
         (("--id", "../x", "--image", str(PHOTO)), 2, "--id: '../x' cannot be an id; use lower case letters"),
         (("--id", "me", "--image", "missing.jpg"), 2, "--image: there is no file or folder missing.jpg"),
+        (("--id", "me", "--image", "x" * 300), 2, "File name too long"),
         (("--id", "card", "--image", str(PHOTO)), 2, "already has an avatar called 'card'; choose another id"),
         (("--id", "card", "--sheet", "sheet.jpg"), 2, "--sheet: sheet.jpg is no name for a picture"),
         (("--id", "card", "--sheet", "/tmp/sheet.png"), 1, "Only portraits have such a sheet."),

@@ -388,7 +388,7 @@ async def test_process_ends_in_time_while_it_prepares(tmp_path: Path) -> None:
     _, errors = await asyncio.wait_for(child.communicate(), 20)
     assert time.monotonic() - began < 6
     assert (child.returncode, b"Traceback" in errors) == (0, False), errors.decode()
-    assert list((tmp_path / "cache").rglob("astro/*")) == []
+    assert list((tmp_path / "cache").rglob("astro")) == []
 
 
 async def test_second_start_takes_the_avatars_from_the_cache(tmp_path: Path) -> None:

@@ -172,6 +172,11 @@ def _landmarks(told: object) -> Float:
 
 
 def _read(folder: Path, name: str, limit: int) -> bytes:
+    if not (folder / name).is_file() and name == "character.json":
+        raise BadPortrait(
+            f"{folder.name} is a folder, but not one of a drawn character: it has no file character.json. "
+            "For a photo, give the picture itself."
+        )
     if not (folder / name).is_file():
         raise BadPortrait(f"The character {folder.name} has no file {name}.")
     return read_bytes(folder / name, limit)

@@ -95,7 +95,7 @@ def prepare_interior(source: Source, geometry: Geometry, style: Style | None = N
         photo=opening.sprite(source, geometry) if gap else None,
         rest=None,
         colours=np.stack([palette.cavity, palette.lip * (0.70, 1.0, 1.0)]).astype(np.float32),
-        relief=0.45 if flat else 1.0,
+        relief=0.45 if flat else 0.7,
     )
 
 
@@ -122,7 +122,7 @@ def _palette(ycc: Float, landmarks: Float, style: Style | None) -> _Palette:
     sclera = float(np.percentile(ycc[eyes > 0, 0], 88)) if eyes.any() else skin[0]
     luma = min(max(0.45 * sclera + 0.55 * 1.13 * skin[0], 1.12 * skin[0]), 225.0)
     teeth = np.array([luma, 0.42 * skin[1], 0.42 * skin[2]], np.float32)
-    cavity = np.array([np.clip(0.26 * skin[0], 26, 52), 0.7 * lip[1], 1.1 * lip[2] + 4], np.float32)
+    cavity = np.array([np.clip(0.26 * skin[0], 26, 52), 0.4 * lip[1], min(1.1 * lip[2] + 4, 30.0)], np.float32)
     if style is not None:
         cavity = yuv(np.array([[style.cavity]], np.uint8))[0, 0]
         teeth = np.array([226.0, 0.2 * skin[1], 0.2 * skin[2]], np.float32)
@@ -177,7 +177,7 @@ def _tooth(cover: Float, light: Float, neck: Float, across: Float, rise: Float, 
     side = np.maximum(np.abs(across) * w / 2 - (w / 2 - corner), 0)
     bottom = corner - np.sqrt(np.maximum(corner**2 - side**2, 0))
     inked = np.clip((rise - bottom) / 0.25 + 0.5, 0, 1) * inside
-    gap = 0.90 if flat else 0.74
+    gap = 0.90 if flat else 0.82
     seam = gap + (1 - gap) * (1 - np.exp(-(((1 - np.abs(across)) * w / 2 / 0.42) ** 2)))
     round_ = 1.0 if flat else 1 - 0.07 * across**2
     # The edge of a tooth is thin and lets the dark through; towards the gum it grows duller.

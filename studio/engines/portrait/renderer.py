@@ -27,7 +27,7 @@ from studio.engines.portrait.warp import COLD, WARM, Tools, tools
 from studio.errors import AvatarNotReady
 
 Byte = NDArray[np.uint8]
-VERSION = 2
+VERSION = 3
 """Of ``face.npz``."""
 _JUMP_PX = 12.0
 """A lip that moves farther than this from one picture to the next starts the inverse afresh."""
