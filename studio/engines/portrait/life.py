@@ -117,6 +117,10 @@ BROW: Final = np.array([0.3, 0.8, 1.0, 0.95, 0.85, 0.7, 0.5, 0.32, 0.18, 0.07])
 RISE, FALL = 4, 4
 """Beats in which speech life comes and goes: it is gone before a silent take is put to rest."""
 _SWAY_HZ = (0.07, 0.19, 0.43)
+_SWAY_STEP: Final = 2 * np.pi / FPS * np.array(_SWAY_HZ)
+_SWAY_MEAN: Final = np.full(len(_SWAY_HZ), 1 / len(_SWAY_HZ))
+_SWAY_AT: Final = np.array([INDEX[name] for name, _ in SWAY])
+_SWAY_MOST: Final = np.array([0.5 * most for _, most in SWAY])
 
 
 def eased(position: float) -> float:
@@ -163,9 +167,7 @@ class SpeechLife:
         offset = np.zeros(COUNT, np.float32)
         if self._position == 0.0:
             return offset
-        for (name, most), phases in zip(SWAY, self._phases, strict=True):
-            turns = 2 * np.pi * self._beat / FPS * np.array(_SWAY_HZ)
-            offset[INDEX[name]] = 0.5 * most * float(np.sin(turns + phases).mean())
+        offset[_SWAY_AT] = np.sin(self._beat * _SWAY_STEP + self._phases) @ _SWAY_MEAN * _SWAY_MOST
         if self._since_nod < len(NOD):
             offset[INDEX["pitch"]] += self._nod * NOD[self._since_nod]
             offset[INDEX["browup"]] += self._brow * BROW[self._since_nod]
