@@ -23,6 +23,8 @@ from studio.stats import Stats
 
 BUFFERED_SLOTS = 12
 """Slots, 480 ms, that may wait for the encoders; then the oldest beat is dropped, sound and all."""
+KEPT_PICTURES = 3
+"""Pictures that may wait for the encoder: a hitch of 80 ms costs none, a lasting shortage costs the oldest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ class Outlet:
         self._release.set()
 
     async def run(self) -> None:
-        """Encode what is released until cancelled; of pictures that wait only the newest, of sounds all."""
+        """Encode what is released until cancelled; of pictures that wait only the newest few, of sounds all."""
         loop = asyncio.get_running_loop()
         while True:
             await self._release.wait()
@@ -141,19 +143,20 @@ class Outlet:
             while self._released:
                 released = tuple(self._released)
                 self._released.clear()
-                picture, sounds = await loop.run_in_executor(None, self._encode, released)
-                self._put(released, picture, sounds)
+                pictures, sounds = await loop.run_in_executor(None, self._encode, released)
+                self._put(released, pictures, sounds)
 
-    def _encode(self, released: Sequence[_Released]) -> tuple[Encoded | None, list[Sequence[Encoded]]]:
-        newest = released[-1]
+    def _encode(self, released: Sequence[_Released]) -> tuple[list[Encoded], list[Sequence[Encoded]]]:
         sounds = [self._coder.encode_sound(one.slot, one.beat) for one in released]
-        return self._coder.encode_picture(newest.slot, newest.beat), sounds
+        pictures = [self._coder.encode_picture(one.slot, one.beat) for one in released[-KEPT_PICTURES:]]
+        return [picture for picture in pictures if picture is not None], sounds
 
-    def _put(self, released: Sequence[_Released], picture: Encoded | None, sounds: list[Sequence[Encoded]]) -> None:
+    def _put(self, released: Sequence[_Released], pictures: list[Encoded], sounds: list[Sequence[Encoded]]) -> None:
         now = time.monotonic()
-        if picture is not None:
+        for picture in pictures:
             self.video.put(now, picture)
-            self._give_up("picture", len(released) - 1)
+        if pictures:
+            self._give_up("picture", len(released) - len(pictures))
         for one, parts in zip(released, sounds, strict=True):
             for i, part in enumerate(parts):
                 self.audio.put(one.at + i * BEAT_SECONDS / len(parts), part)
