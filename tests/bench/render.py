@@ -1,8 +1,8 @@
 """What a speech picture costs: thread CPU time of `Renderer.render` against one `cv2.remap` of 512x512.
 
 Machines change their clock while a bench runs, so the yardstick (one channel, fixed map, bilinear) is measured between
-the pictures, and figures are ratios of medians. Every picture has speech and head motion; nothing is skipped. The last
-line is JSON: per avatar and way of drawing the ratio, milliseconds, and the share of each stage.
+the pictures, and figures are ratios of medians. The poses are those of a take that hears speech (espeak-ng): mouth,
+head, eyes. The last line is JSON: per avatar and way of drawing the ratio, milliseconds, and the share of each stage.
 
     python -m tests.bench.render [--json] [--pictures N] [--avatars mira,omar]
 """
@@ -13,23 +13,32 @@ import argparse
 import json
 import logging
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
+from studio.beat import SAMPLES_PER_BEAT, AudioChunk
 from studio.engines.portrait.compiled import CompiledTools
+from studio.engines.portrait.curves import trace
 from studio.engines.portrait.field import contours
+from studio.engines.portrait.life import idle_poses
 from studio.engines.portrait.mouth import Mouth
 from studio.engines.portrait.portable import PortableTools
 from studio.engines.portrait.renderer import Face, Renderer
 from studio.engines.portrait.rig import BASES, SIZE, Float
+from studio.engines.portrait.voice import BandVoice
 from studio.engines.portrait.warp import WARM, Tools
 from tests.acceptance.conftest import prepared, shipped
-from tests.acceptance.measures import speech
 from tests.bench.measure import machine
+from tests.visitor import make_speech
 
 PICTURES = 150
 WAYS: dict[str, Callable[[], Tools]] = {"numba": CompiledTools, "portable": PortableTools}
@@ -58,9 +67,39 @@ class Yardstick:
         return spent(lambda: cv2.remap(self._plane, self._x, self._y, cv2.INTER_LINEAR))
 
 
+@cache
+def sound() -> NDArray[np.int16]:
+    """Return half a minute of speech, 16 kHz."""
+    with tempfile.TemporaryDirectory() as folder:
+        pcm, _ = soundfile.read(make_speech(Path(folder) / "speech.wav", rate=16_000, repeat=4), dtype="int16")
+    return np.asarray(pcm if pcm.ndim == 1 else pcm[:, 0], np.int16)
+
+
+@dataclass(frozen=True)
+class Sitter:
+    """What a take needs of an avatar."""
+
+    poses: Float
+    width: int = SIZE
+    height: int = SIZE
+    idle_length: int = 200
+    restless: bool = False
+
+    def idle(self, phase: int) -> NDArray[np.uint8]:
+        """Never asked: nothing is drawn."""
+        raise NotImplementedError
+
+
+def talk(face: Face, beats: int) -> Float:
+    """Return the poses (beats, COUNT) of a take that hears speech."""
+    parts = sound()[: (beats + 1) * SAMPLES_PER_BEAT].reshape(-1, SAMPLES_PER_BEAT)
+    chunks = (AudioChunk(i, part, True, i) for i, part in enumerate(parts))
+    return trace(Sitter(idle_poses(3)), face, BandVoice(), chunks).poses
+
+
 def measure(face: Face, using: Tools, pictures: int) -> dict[str, float]:
     """Return the medians of one face: render_ms, remap_ms and their ratio."""
-    renderer, yardstick, poses = Renderer(face, using), Yardstick(), speech(pictures + 10)
+    renderer, yardstick, poses = Renderer(face, using), Yardstick(), talk(face, pictures + 10)
     for pose in poses[:10]:
         renderer.render(pose)
         yardstick.measure()
@@ -81,7 +120,7 @@ def stages(face: Face, using: Tools, pictures: int) -> dict[str, float]:
     def note(stage: str, work: Callable[[], object]) -> None:
         times.setdefault(stage, []).append(spent(work))
 
-    for pose in speech(pictures):
+    for pose in talk(face, pictures):
         weights: Float = np.ascontiguousarray(pose[: len(BASES)])
         line = using.lip_line(contours(face.shape, weights))
         note("copy", face.texture.copy)

@@ -15,6 +15,8 @@ import numpy as np
 from numba.core.compiler import Compiler
 from numpy.typing import NDArray
 
+CELL = 32
+"""Node columns of one cell: 128 pixels; it is one node row high: 4 pixels. Shorter ones cost more than they save."""
 Float = NDArray[np.float32]
 Word = NDArray[np.uint32]
 Byte = NDArray[np.uint8]
@@ -173,13 +175,42 @@ def _expand(back: Float, i: int, t: float, first: int, last: int, luma: bool, ro
             _double(rows[c, : last - first], out[c])
 
 
+@_row
+def _change(now: Float, shown: Float) -> float:
+    """Return the largest difference."""
+    largest = np.float32(0.0)
+    for j in range(now.shape[0]):
+        largest = max(largest, abs(now[j] - shown[j]))
+    return float(largest)
+
+
+@_njit
+def find_stale(back: Float, shown: Float, spans: NDArray[np.int32], stale: NDArray[np.uint8], threshold: float) -> None:
+    """Set ``stale`` (bands, chunks) where a node moved more than ``threshold`` px since its cell was drawn.
+
+    Band i lies between the node rows i and i + 1, chunk c between the node columns `CELL` c and `CELL` (c + 1). A cell
+    looks at the nodes on its upper edge alone: displacements are smooth. ``shown`` (2, h, w) becomes what is drawn.
+    """
+    for i in range(stale.shape[0]):
+        for c in range(stale.shape[1]):
+            a, b = max(CELL * c, spans[i, 0]), min(CELL * (c + 1), spans[i, 1])
+            if b <= a:
+                continue
+            x, y, shown_x, shown_y = back[0, i, a:b], back[1, i, a:b], shown[0, i, a:b], shown[1, i, a:b]
+            if stale[i, c] or _change(x, shown_x) > threshold or _change(y, shown_y) > threshold:
+                stale[i, c] = 1
+                shown_x[:] = x
+                shown_y[:] = y
+
+
 @_njit
 def _draw_row(
     plane: int,
     y: int,
+    first: int,
+    last: int,
     back: Float,
     low: Float,
-    spans: NDArray[np.int32],
     origin: NDArray[np.int32],
     line: Float,
     texture: Word,
@@ -189,7 +220,7 @@ def _draw_row(
     work: Float,
     cells: Word,
 ) -> None:
-    """Draw one row of luma (plane 0) or of both chroma planes (plane 1)."""
+    """Draw one row of luma (plane 0) or of both chroma planes (1) between the nodes ``first`` and ``last`` - 1."""
     left, top, low_left, low_top = origin[0], origin[1], origin[2], origin[3]
     per = 4 if plane == 0 else 2
     size = 512 if plane == 0 else 256
@@ -197,10 +228,6 @@ def _draw_row(
     node = int(np.floor(place))
     t = place - node
     i = node - top
-    first = min(spans[i, 0], spans[i + 1, 0])
-    last = max(spans[i, 1], spans[i + 1, 1])
-    if last - first < 2:
-        return
     move, other, rows = work[0:2], work[2:4], work[4:6]
     _expand(back, i, t, first, last, plane == 0, rows, move)
     x0 = per * (left + first) + per // 2
@@ -236,6 +263,7 @@ def draw(
     back: Float,
     low: Float,
     spans: NDArray[np.int32],
+    stale: NDArray[np.uint8],
     origin: NDArray[np.int32],
     luma_line: Float,
     chroma_line: Float,
@@ -249,23 +277,42 @@ def draw(
 ) -> None:
     """Draw the moved texture into the I420 picture ``out`` (768 * 512,), where the spans say that it can move.
 
+    Only stale cells are drawn; the others stay as they are in ``out``.
+
     Args:
         back: (2, h, w) inverse displacement above the lip line on nodes from ``origin[:2]`` (left, top), px.
         low: (2, lh, lw) the one below it, on nodes from ``origin[2:]``.
         spans: (h, 2) nodes that can move in each row.
+        stale: (h - 1, chunks) see `find_stale`; 0 afterwards.
         origin: (4,) see ``back`` and ``low``.
         luma_line: (2, 512) height of the lip line and softness 1 / (2 h) per column.
         chroma_line: (2, 256) the same per chroma column.
         y_words: (512 * 512,) packed texture.
         u_words: (256 * 256,) packed texture.
         v_words: (256 * 256,) packed texture.
-        out: flat I420, already holding the still source.
+        out: flat I420, already holding the still source or what was drawn last.
         columns: (512,) 0, 1, 2, ...
         work: (6, 544) scratch.
         cells: (3, 544) scratch.
     """
-    top, height = origin[1], back.shape[1]
-    for y in range(max(0, 4 * top + 2), min(512, 4 * (top + height - 1) + 2)):
-        _draw_row(0, y, back, low, spans, origin, luma_line, y_words, y_words, out, columns, work, cells)
-    for y in range(max(0, 2 * top + 1), min(256, 2 * (top + height - 1) + 1)):
-        _draw_row(1, y, back, low, spans, origin, chroma_line, u_words, v_words, out, columns, work, cells)
+    top, bands, chunks = origin[1], stale.shape[0], stale.shape[1]
+    for i in range(bands):
+        left, right = min(spans[i, 0], spans[i + 1, 0]), max(spans[i, 1], spans[i + 1, 1])
+        c = 0
+        while c < chunks:
+            begin = c
+            while c < chunks and stale[i, c]:
+                stale[i, c] = 0
+                c += 1
+            first, last = max(CELL * begin, left), min(CELL * c + 1, right)
+            if last - first >= 2:
+                node = top + i
+                for y in range(max(0, 4 * node + 2), min(512, 4 * node + 6)):
+                    _draw_row(
+                        0, y, first, last, back, low, origin, luma_line, y_words, y_words, out, columns, work, cells
+                    )
+                for y in range(max(0, 2 * node + 1), min(256, 2 * node + 3)):
+                    _draw_row(
+                        1, y, first, last, back, low, origin, chroma_line, u_words, v_words, out, columns, work, cells
+                    )
+            c += 1

@@ -67,8 +67,8 @@ class OpenCVWarp:
         field[:, row : row + height, column : column + width] += np.tensordot(weights[:SHAPES], shape.face, 1)
         self._back = inverse(field, self._back, iterations)
         self._back_low = inverse(low, self._back_low, iterations)
+        _still(self._planes, out)
         if not self._back.any() and not self._back_low.any():
-            _still(self._planes, out)
             return
         self._resample(_upsample(self._back, NODE), NODE, line.luma, 0, out[:SIZE])
         chroma = out[SIZE:].reshape(2, HALF, HALF)

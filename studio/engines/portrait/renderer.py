@@ -203,7 +203,7 @@ class Renderer:
         weights = np.ascontiguousarray(pose[: len(BASES)], np.float32)
         contour = contours(self._face.shape, weights)
         line = self._tools.lip_line(contour)
-        out = self._face.texture.copy()
+        out = np.empty_like(self._face.texture)
         self._warp.draw(weights, line, self._iterations(pose, contour), out)
         if isinstance(self._face.mouth, Mouth):
             self._tools.paint_inside(self._face.mouth.scene(pose), line, out)

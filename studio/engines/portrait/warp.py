@@ -28,7 +28,7 @@ class Warp(Protocol):
         """Replace the texture in ``box`` (even pixels): y (h, w), u and v (h / 2, w / 2)."""
 
     def draw(self, weights: Float, line: LipLine, iterations: int, out: Byte) -> None:
-        """Draw the texture moved by ``weights`` (len(BASES),) into ``out`` (768, 512), which holds the still source."""
+        """Draw the texture moved by ``weights`` (len(BASES),) into all of ``out`` (768, 512)."""
 
 
 class Tools(Protocol):
