@@ -114,10 +114,16 @@ class Look:
             "cpu": round(spent / seconds, 3),
             "neighbours": round(max(0.0, self.core_s - before.core_s - spent) / seconds, 3),
             "speaking": round(sent.get("speech", 0) / total, 2) if total else 0.0,
+            "spoilt": round(self._spoilt(before) / total, 3) if total else 0.0,
             "cpu_ms_per_beat": round(1000 * spent / total, 2) if total else None,
             "stages_ms": self._stages(before, total, 1000 * spent) if total else {},
             "lateness_ms": {f"p{float(q) * 100:g}": round(ms, 2) for q, ms in sorted(lateness.items())},
         }
+
+    def _spoilt(self, before: Look) -> float:
+        """Return how many beats left late as idle ones, and pictures, sounds and beats given up."""
+        names = ("studio_late_beats_total", "studio_dropped_total")
+        return sum(value - before.metrics.get(key, 0) for key, value in self.metrics.items() if key.startswith(names))
 
     def _stages(self, before: Look, beats: float, spent_ms: float) -> dict[str, float]:
         """Return CPU milliseconds per beat by stage; what no stage claims is the event loop's or the threads'."""
