@@ -55,14 +55,14 @@ class Climb:
         """Climb until ``--most`` visitors or the time ``until``; return what held and what it cost.
 
         Args:
-            known: As many held in an earlier climb: between the first and these nothing is measured.
+            known: As many held in an earlier climb: between the first and the last but one of these nothing is measured.
             until: `time.monotonic`.
         """
         loaded_mb = self._server.memory_mb()
         try:
             while len(self._visitors) < self._most and time.monotonic() < until:
                 await self._join()
-                if 1 < len(self._visitors) < known:
+                if 1 < len(self._visitors) < known - 1:
                     continue
                 if not (await self._measure() or await self._measure()):
                     break
