@@ -55,7 +55,7 @@ class Climb:
         """Climb until ``--most`` visitors or the time ``until``; return what held and what it cost.
 
         Args:
-            known: As many held in an earlier climb: between the first and the last but one of these nothing is measured.
+            known: As many held in an earlier climb; only the first and the last two of these are measured.
             until: `time.monotonic`.
         """
         loaded_mb = self._server.memory_mb()
