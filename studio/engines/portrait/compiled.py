@@ -9,7 +9,7 @@ from studio.engines.portrait import kernels, lipkernels, portable
 from studio.engines.portrait.field import SHAPES, LipLine, Shape
 from studio.engines.portrait.mouth import Layer, Scene
 from studio.engines.portrait.rig import SIZE, Box, Float
-from studio.engines.portrait.warp import Warp
+from studio.engines.portrait.warp import COLD, Warp
 
 Byte = NDArray[np.uint8]
 HALF = SIZE // 2
@@ -140,9 +140,10 @@ class CompiledWarp:
         kernels.combine(shapes, shape.low, self._low, 0, 0)
         kernels.combine(shapes, shape.face, field, *shape.face_at)
         back, low, place = self._back, self._back_low, self._origin
-        # Near the lips one iteration more than elsewhere: there an error is seen.
-        kernels.invert(field, self._back, shape.spans, iterations - 1)
-        kernels.invert(field, self._back, self._lip_spans, 1)
+        # In a running sequence, near the lips one iteration more than elsewhere: there an error is seen.
+        last = int(iterations < COLD)
+        kernels.invert(field, self._back, shape.spans, iterations - last)
+        kernels.invert(field, self._back, self._lip_spans, last)
         kernels.invert(self._low, self._back_low, self._low_spans, iterations)
         left, top = (int(n) for n in self._origin[2:])
         self._spoil(left, top, left + low.shape[2] - 1, top + low.shape[1] - 1)
