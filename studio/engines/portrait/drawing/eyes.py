@@ -105,7 +105,7 @@ def _shade_lid(art: Drawing, skin: Skin, eye: Eye, upper: Line) -> None:
     art.fill(lid, paint=tint, opacity=0.34 - 0.14 * eye.blink, blur=1.6)
     middle = (0.45 * crease + 0.55 * upper)[6:-8]
     art.fill(tapered(middle, 4.2 + 6 * eye.blink), paint=skin.glow, opacity=0.30 + 0.16 * eye.blink, blur=2.0)
-    art.fill(tapered(crease[3:-1], 2.3), paint=skin.deep, opacity=0.78 - 0.30 * eye.blink, blur=0.75)
+    art.fill(tapered(crease[3:-1], 2.3), paint=skin.deep, opacity=0.78 - 0.52 * eye.blink, blur=0.75)
     art.fill(tapered(crease[3:-1] + (0, -2.4), 5), paint=skin.shade, opacity=0.38, blur=2.2)
 
 

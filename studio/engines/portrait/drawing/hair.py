@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -79,37 +80,50 @@ def draw_lock(
     )
     art.fill(body, paint=paint)
 
-    def layer(
-        count: int,
-        colour: str,
-        width: float,
-        opacity: float,
-        start: tuple[float, float],
-        length: tuple[float, float],
-        blur: float = 0.0,
-    ) -> None:
-        for share in rng.beta(0.95, 0.95, int(count * density)):
-            begin = rng.uniform(*start)
-            end = min(1.0, begin + rng.uniform(*length))
-            line = resample(lock.strand(float(share)), 24, begin, end)
-            line += normals(line) * rng.normal(0, 0.5)
-            tone = mix(colour, tones.dark, float(rng.uniform(0, 0.25)) + 0.45 * shade)
-            art.fill(
-                tapered(line, width * rng.uniform(0.6, 1.3)),
-                paint=tone,
-                opacity=opacity * float(rng.uniform(0.5, 1.0)),
-                blur=blur,
-            )
+    for strands in _strands(tones, shine):
+        _draw_strands(art, lock, strands, rng, density, (tones.dark, shade))
 
-    layer(26, tones.dark, 5.0, 0.50, (0.0, 0.5), (0.3, 0.7), 1.0)
-    layer(30, tones.mid, 4.6, 0.42, (0.0, 0.5), (0.3, 0.6), 0.9)
-    layer(90, tones.mid, 1.5, 0.55, (0.0, 0.6), (0.3, 0.7))
-    layer(60, tones.dark, 1.3, 0.55, (0.0, 0.6), (0.3, 0.7))
-    layer(int(26 * shine), tones.light, 5.0, 0.30 * shine, (0.10, 0.22), (0.16, 0.30), 1.6)
-    layer(int(80 * shine), tones.light, 1.3, 0.60, (0.06, 0.28), (0.18, 0.36))
-    layer(int(34 * shine), tones.shine, 1.0, 0.60, (0.12, 0.26), (0.12, 0.24))
-    layer(int(40 * shine), tones.light, 1.3, 0.45, (0.50, 0.66), (0.16, 0.30))
-    layer(int(12 * shine), tones.shine, 1.0, 0.45, (0.54, 0.66), (0.12, 0.22))
+
+class _Strands(NamedTuple):
+    """Strands of one kind in a lock."""
+
+    number: int
+    colour: str
+    width: float
+    opacity: float
+    start: tuple[float, float]
+    """Where along the lock they begin: least, most."""
+    length: tuple[float, float]
+    blur: float = 0.0
+
+
+def _strands(tones: Tones, shine: float) -> list[_Strands]:
+    """Return a lock's layers, bottom to top."""
+    return [
+        _Strands(26, tones.dark, 5.0, 0.50, (0.0, 0.5), (0.3, 0.7), 1.0),
+        _Strands(30, tones.mid, 4.6, 0.42, (0.0, 0.5), (0.3, 0.6), 0.9),
+        _Strands(90, tones.mid, 1.5, 0.55, (0.0, 0.6), (0.3, 0.7)),
+        _Strands(60, tones.dark, 1.3, 0.55, (0.0, 0.6), (0.3, 0.7)),
+        _Strands(int(26 * shine), tones.light, 5.0, 0.30 * shine, (0.10, 0.22), (0.16, 0.30), 1.6),
+        _Strands(int(80 * shine), tones.light, 1.3, 0.60, (0.06, 0.28), (0.18, 0.36)),
+        _Strands(int(34 * shine), tones.shine, 1.0, 0.60, (0.12, 0.26), (0.12, 0.24)),
+        _Strands(int(40 * shine), tones.light, 1.3, 0.45, (0.50, 0.66), (0.16, 0.30)),
+        _Strands(int(12 * shine), tones.shine, 1.0, 0.45, (0.54, 0.66), (0.12, 0.22)),
+    ]
+
+
+def _draw_strands(
+    art: Drawing, lock: Lock, strands: _Strands, rng: np.random.Generator, density: float, shadow: tuple[str, float]
+) -> None:
+    dark, shade = shadow
+    for share in rng.beta(0.95, 0.95, int(strands.number * density)):
+        begin = rng.uniform(*strands.start)
+        end = min(1.0, begin + rng.uniform(*strands.length))
+        line = resample(lock.strand(float(share)), 24, begin, end)
+        line += normals(line) * rng.normal(0, 0.5)
+        paint = mix(strands.colour, dark, float(rng.uniform(0, 0.25)) + 0.45 * shade)
+        body = tapered(line, strands.width * rng.uniform(0.6, 1.3))
+        art.fill(body, paint=paint, opacity=strands.opacity * float(rng.uniform(0.5, 1.0)), blur=strands.blur)
 
 
 def draw_flyaways(art: Drawing, lock: Lock, colour: str, seed: int, count: int, far: bool = True) -> None:

@@ -35,8 +35,7 @@ class Lips:
 
     def line(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return y where the lips meet, at ``t`` -1..1."""
-        wave = 1.3 * np.exp(-((t / 0.16) ** 2)) - 1.0 * np.exp(-(((np.abs(t) - 0.36) / 0.2) ** 2))
-        return np.asarray(self.y - self.lift * np.abs(t) ** 2.2 + wave)
+        return np.asarray(self.y - self.lift * np.abs(t) ** 2.6 + _wave(t))
 
     def above(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the upper lip's height at ``t``: Cupid's bow."""
@@ -47,8 +46,8 @@ class Lips:
         )
 
     def below(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the lower lip's height at ``t``."""
-        return np.asarray(self.lower * (1 - np.abs(t) ** 2.3).clip(0) ** 0.85)
+        """Return the lower lip's height at ``t``: its lower edge is round, whatever the line above does."""
+        return np.asarray((self.lower - _wave(t)) * (1 - np.abs(t) ** 2.8).clip(0) ** 0.8)
 
     def rows(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the landmark rows of the upper and the lower lip, (4, 11, 2) px each, outer to inner.
@@ -63,6 +62,11 @@ class Lips:
             y = line + height * share[:, None]
             sides.append(np.stack([x, y], 2))
         return sides[0], sides[1]
+
+
+def _wave(t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by how many px the bow's middle and its sides bend the line."""
+    return np.asarray(1.3 * np.exp(-((t / 0.16) ** 2)) - 1.0 * np.exp(-(((np.abs(t) - 0.36) / 0.2) ** 2)))
 
 
 def draw_lips(art: Drawing, lips: Lips, skin_shade: str, skin_glow: str) -> None:

@@ -25,35 +25,39 @@ BUILD = Build(
 IRIS = Iris(rim="#1f3b35", body="#4f7f63", glow="#a9bb74", radius=13.2, pupil=5.6)
 EYE = Eye(
     side=1, x=44, y=246,
-    upper=[(-24.5, 5.8), (-20.5, 0.2), (-13, -8.8), (-2, -13.8), (10, -12.6), (20, -6.4), (26.5, 0.0)],
+    upper=[(-24.5, 5.8), (-20.5, 0.2), (-13, -7.8), (-2, -12.2), (10, -11.4), (20, -5.8), (26.5, 0.0)],
     lower=[(-24.5, 5.8), (-17, 8.6), (-6, 11.8), (6, 12.4), (17, 9.2), (26.5, 0.0)],
     iris=IRIS, lash="#2a1612", lash_width=3.6, lash_length=7.0,
 )  # fmt: skip
 BROW = Brow(spine=[(23, 221), (34, 215.5), (50, 210.5), (64, 210.5), (76, 218)], width=8.6, colour="#5b3423", hairs=85)
 LIPS = Lips(
-    y=326, half_width=35, upper=8.6, lower=12.2, lift=6.2,
+    y=326, half_width=35, upper=8.4, lower=12.0, lift=6.0,
     top="#c4555a", bottom="#dd7472", dark="#7c2a33", glow="#ffd9cf", gloss=0.55,
 )  # fmt: skip
 TONES = hair.Tones(dark="#2a1410", base="#5e3122", mid="#82482f", light="#b8764c", shine="#e9b688")
 
 BACK_RIGHT = hair.Lock(
-    near=[(262, 90), (300, 150), (318, 250), (316, 330), (306, 400), (300, 490)],
-    far=[(262, 62), (340, 84), (384, 160), (394, 260), (404, 350), (398, 490)],
+    near=[(262, 90), (300, 150), (318, 250), (316, 330), (308, 400), (306, 470)],
+    far=[(262, 62), (340, 84), (384, 160), (392, 260), (394, 340), (382, 400), (344, 446)],
     wave=4, turns=2.2,
 )  # fmt: skip
 BACK_LEFT = hair.Lock(
-    near=[(250, 90), (212, 150), (194, 250), (196, 330), (206, 400), (212, 490)],
-    far=[(250, 62), (172, 84), (128, 160), (118, 260), (108, 350), (114, 490)],
+    near=[(250, 90), (212, 150), (194, 250), (196, 330), (204, 400), (206, 470)],
+    far=[(250, 62), (172, 84), (128, 160), (120, 260), (118, 340), (130, 400), (168, 446)],
     wave=4, turns=2.2, phase=0.5,
 )  # fmt: skip
 FRONT_RIGHT = hair.Lock(
-    near=[(226, 104), (252, 136), (288, 160), (322, 186), (342, 226), (345, 272), (346, 322), (344, 372), (356, 420)],
-    far=[(226, 52), (290, 46), (350, 74), (386, 132), (398, 204), (402, 272), (408, 340), (402, 392), (366, 432)],
+    near=[(226, 104), (252, 136), (288, 160), (322, 186), (342, 226), (345, 272), (347, 322),
+        (343, 366), (331, 408), (329, 437)],
+    far=[(226, 52), (290, 46), (350, 74), (386, 132), (398, 204), (402, 272), (408, 336),
+        (401, 392), (379, 425), (334, 443)],
     wave=7, turns=1.7, phase=0.1,
 )  # fmt: skip
 FRONT_LEFT = hair.Lock(
-    near=[(226, 104), (208, 132), (188, 158), (173, 192), (167, 236), (168, 282), (164, 330), (166, 378), (154, 424)],
-    far=[(226, 52), (184, 56), (142, 90), (120, 146), (111, 210), (109, 276), (103, 340), (110, 396), (146, 434)],
+    near=[(226, 104), (208, 132), (188, 158), (173, 192), (167, 236), (168, 282), (163, 330),
+        (168, 366), (181, 408), (183, 437)],
+    far=[(226, 52), (184, 56), (142, 90), (120, 146), (111, 210), (109, 276), (103, 336),
+        (111, 392), (133, 425), (178, 443)],
     wave=7, turns=1.7, phase=0.6,
 )  # fmt: skip
 
@@ -68,7 +72,7 @@ def under() -> Drawing:
     art = Drawing()
     for lock, seed in ((BACK_LEFT, 1), (BACK_RIGHT, 2)):
         hair.draw_lock(art, lock, TONES, seed, density=0.5, shine=0.25, shade=0.6)
-    draw_neck(art, SKIN, BUILD, 39, 424)
+    draw_neck(art, SKIN, BUILD, 39, 430)
     _draw_pullover(art)
     for side in (-1, 1):
         draw_ear(art, SKIN, side, MIDDLE + side * 92, 262)
@@ -91,8 +95,8 @@ def _draw_front_hair(art: Drawing) -> None:
         hair.draw_flyaways(art, lock, TONES.mid, seed + 10, 16)
         hair.draw_flyaways(art, lock, TONES.base, seed + 20, 7, far=False)
     part = smooth([(226, 53), (225, 80), (226, 104)])
-    art.fill(tapered(part, 5), paint=TONES.dark, opacity=0.7, blur=1.6)
-    art.fill(tapered(part, 1.4), paint=mix(SKIN.shade, TONES.base, 0.3), opacity=0.8, blur=0.5)
+    art.fill(tapered(part, 5), paint=TONES.dark, opacity=0.5, blur=1.8)
+    art.fill(tapered(part, 1.4), paint=mix(SKIN.shade, TONES.base, 0.35), opacity=0.6, blur=0.6)
     rim = FRONT_RIGHT.strand(0.985)[4:-4]
     with art.inside(FRONT_RIGHT.outline):
         art.fill(tapered(rim, 5), paint=SKIN.rim, opacity=0.42, blur=2)

@@ -34,16 +34,16 @@ LIPS = Lips(
     y=333, half_width=37, upper=7.4, lower=11.0, lift=6.4,
     top="#8f4a3c", bottom="#ab6350", dark="#3f1a16", glow="#e9b79c", gloss=0.3,
 )  # fmt: skip
-INK, SOOT, ASH = "#17100e", "#2b1e19", "#4a372d"
+INK, SOOT, ASH, SILVER = "#17100e", "#2b1e19", "#4a372d", "#a3948a"
 
 MIDDLE_OF_HEAD = np.array([MIDDLE, 176.0])
 SKULL = [(0, 60), (38, 65), (74, 85), (98, 124), (105, 176), (102, 230), (98, 262)]
 """Right half of the hair's outer edge: offsets from the middle, y."""
 HAIRLINE = [(0, 133), (24, 134), (46, 138), (62, 148), (73, 163), (81, 182), (86, 206), (90, 236), (94, 262)]
 """And of its inner edge."""
-BEARD = [(95, 256), (90, 280), (80, 300), (62, 313), (48, 322), (43, 334), (40, 346), (22, 352), (0, 353)]
+BEARD = [(95, 254), (91, 280), (82, 301), (66, 314), (52, 321), (45, 332), (40, 344), (27, 351), (12, 350), (0, 347)]
 """Right half of the beard's upper edge; the face's outline is its lower one."""
-MOUSTACHE = [(0, 311), (18, 308), (34, 312), (47, 322), (46, 334), (41, 325), (28, 319.5), (10, 319.5), (0, 321)]
+MOUSTACHE = [(0, 311), (18, 308), (34, 311), (48, 320), (49, 336), (42, 327), (29, 320.5), (11, 320), (0, 322)]
 
 
 def artwork() -> Artwork:
@@ -60,6 +60,7 @@ def under() -> Drawing:
         draw_ear(art, SKIN, side, MIDDLE + side * 97, 258)
     draw_face(art, SKIN, BUILD, _hair() + (0.0, 2.0))
     draw_nose(art, SKIN, BUILD)
+    _draw_years(art)
     _draw_beard(art)
     draw_lips(art, LIPS, SKIN.shade, SKIN.glow)
     _draw_hair(art)
@@ -94,15 +95,46 @@ def _draw_hair(art: Drawing) -> None:
         way /= np.linalg.norm(way)
         return float(way[0]), float(way[1])
 
-    places = hair.scatter(outline, 3.1, 41)
+    def back(x: float, y: float) -> tuple[float, float]:
+        return (0.35 if x > MIDDLE else -0.35), 0.94
+
+    places = hair.scatter(outline, 2.6, 41)
     # hairs at the rim lie closer, so that the outline is soft and not a brush
     deep = hair.inside(smooth(MIDDLE_OF_HEAD + (outline[::8] - MIDDLE_OF_HEAD) * 0.965, closed=True), places)
     crown, rim = places[(places[:, 1] < 178) & deep], places[(places[:, 1] < 178) & ~deep]
     sides = places[places[:, 1] >= 178]
-    hair.draw_stubble(art, rim, away, (INK, SOOT), 45, 4.2, 0.9, 0.6)
-    hair.draw_stubble(art, crown, away, (INK, SOOT, ASH, "#5d473a"), 42, 7.6, 1.15, 0.85)
-    hair.draw_stubble(art, sides, away, (INK, SOOT), 43, 4.6, 1.0, 0.7)
-    hair.draw_stubble(art, crown[::5] + (0.0, -1.5), away, ("#7a6150", "#6a5242"), 44, 6.5, 0.9, 0.55)
+    hair.draw_stubble(art, rim, away, (INK, SOOT), 45, 3.2, 0.8, 0.5)
+    hair.draw_stubble(art, crown, away, (INK, SOOT, SOOT, ASH), 42, 5.4, 0.95, 0.75)
+    hair.draw_stubble(art, sides, back, (INK, SOOT), 43, 3.2, 0.8, 0.6)
+    hair.draw_stubble(art, crown[::6] + (0.0, -1.5), away, ("#6a5242", "#584437"), 44, 5.0, 0.8, 0.5)
+    hair.draw_stubble(art, sides[::7], back, (SILVER,), 46, 3.6, 0.7, 0.55)
+
+
+def _draw_years(art: Drawing) -> None:
+    """Draw what forty years of smiling leave: folds beside the nose, lines at the eyes and on the forehead."""
+    for side in (-1, 1):
+        fold = np.array([(23, 292), (34, 301), (43, 314)]) * (side, 1) + (MIDDLE, 0)
+        art.fill(tapered(smooth(fold), 2.6), paint=SKIN.deep, opacity=0.34, blur=1.3)
+        for rise, reach in ((-3, 7), (4, 7)):
+            line = np.array(
+                [(73, 245 + 0.5 * rise), (73 + 0.6 * reach, 245 + 0.9 * rise), (73 + reach, 245 + 1.5 * rise)]
+            )
+            art.fill(tapered(smooth(line * (side, 1) + (MIDDLE, 0)), 1.3), paint=SKIN.deep, opacity=0.24, blur=0.8)
+        bag = np.array([(30, 262), (40, 266), (52, 265)]) * (side, 1) + (MIDDLE, 0)
+        art.fill(tapered(smooth(bag), 2.2), paint=SKIN.deep, opacity=0.20, blur=1.2)
+        frown = np.array([(7, 222), (6, 214), (7.5, 207)]) * (side, 1) + (MIDDLE, 0)
+        art.fill(tapered(smooth(frown), 1.6), paint=SKIN.deep, opacity=0.20, blur=0.8)
+    for y, half in ((164, 40), (179, 46)):
+        line = smooth(
+            [
+                (MIDDLE - half, y + 2),
+                (MIDDLE - half / 2, y - 1),
+                (MIDDLE, y),
+                (MIDDLE + half / 2, y - 1),
+                (MIDDLE + half, y + 2),
+            ]
+        )
+        art.fill(tapered(line, 1.9), paint=SKIN.shade, opacity=0.38, blur=1.1)
 
 
 def _draw_beard(art: Drawing) -> None:
@@ -115,8 +147,8 @@ def _draw_beard(art: Drawing) -> None:
     chin = smooth([(246, 347), (256, 345), (266, 347), (270, 368), (256, 374), (242, 368)], closed=True)
     with art.inside(face):
         art.fill(outline, paint=SOOT, opacity=0.42, blur=5)
-        art.fill(outline, paint=SOOT, opacity=0.5, blur=2.0)
-        art.fill(moustache, paint=SOOT, opacity=0.62, blur=1.6)
+        art.fill(outline, paint=SOOT, opacity=0.55, blur=1.8)
+        art.fill(moustache, paint=SOOT, opacity=0.68, blur=1.4)
         art.fill(chin, paint=SOOT, opacity=0.35, blur=3)
         art.fill(ellipse(214, 366, 30, 8, 24), paint=ASH, opacity=0.45, blur=6)
 
@@ -129,12 +161,13 @@ def _draw_beard(art: Drawing) -> None:
         return (0.92 if x > MIDDLE else -0.92), 0.4
 
     with art.inside(smooth(face[:: max(1, len(face) // 60)], closed=True)):
-        hair.draw_stubble(art, hair.scatter(outline, 2.7, 51), down, (INK, SOOT, ASH), 52, 5.2, 0.95, 0.78)
-    hair.draw_stubble(art, hair.scatter(moustache, 2.1, 53), apart, (INK, SOOT, ASH), 54, 5.0, 0.95, 0.8)
+        hair.draw_stubble(art, hair.scatter(outline, 2.1, 51), down, (INK, SOOT, ASH), 52, 4.4, 0.72, 0.62)
+        hair.draw_stubble(art, hair.scatter(outline, 7.5, 55), down, (SILVER,), 56, 4.4, 0.65, 0.5)
+    hair.draw_stubble(art, hair.scatter(moustache, 1.8, 53), apart, (INK, SOOT, ASH), 54, 4.4, 0.75, 0.7)
 
 
-LAPEL = [(54, 418), (66, 420), (78, 427), (104, 452), (92, 458), (86, 464), (90, 474), (66, 500), (40, 530), (30, 530),
-         (38, 500), (47, 462), (54, 418)]  # fmt: skip
+LAPEL = [(54, 418), (62, 418.5), (70, 422), (93, 444), (94, 447), (82, 457), (84, 459), (110, 463), (111, 467),
+         (84, 492), (44, 532), (28, 532), (38, 500), (47, 462), (54, 418)]  # fmt: skip
 """The right one's outline: offsets from the middle, y."""
 
 
@@ -175,12 +208,12 @@ def _draw_clothes(art: Drawing) -> None:
             art.fill(
                 ellipse(MIDDLE + side * 132, 452, 50, 12, side * 18), paint=sky, opacity=0.5 if light else 0.22, blur=8
             )
-        lapel = smooth(LAPEL, steps=2)
-        lapel = lapel * (side, 1.0) + (MIDDLE, 0.0)
-        art.fill(lapel + (side * 2.0, 4.0), paint=night, opacity=0.6, blur=4)
-        art.fill(
-            lapel,
-            paint=art.linear((MIDDLE, 424), (MIDDLE, 508), (0, mix(navy, sky, 0.55 if light else 0.3)), (1, navy)),
-        )
-        with art.inside(lapel):
-            art.fill(ribbon(lapel, 2.6), paint=sky, opacity=0.45, blur=0.8)
+        _draw_lapel(art, side, sky, mix(navy, sky, 0.55 if light else 0.3), navy, night)
+
+
+def _draw_lapel(art: Drawing, side: int, edge: str, top: str, bottom: str, shadow: str) -> None:
+    lapel = np.array(LAPEL) * (side, 1.0) + (MIDDLE, 0.0)
+    art.fill(lapel + (side * 2.0, 4.0), paint=shadow, opacity=0.6, blur=4)
+    art.fill(lapel, paint=art.linear((MIDDLE, 424), (MIDDLE, 508), (0, top), (1, bottom)))
+    with art.inside(lapel):
+        art.fill(ribbon(lapel, 2.6), paint=edge, opacity=0.45, blur=0.8)

@@ -100,25 +100,30 @@ def _model(art: Drawing, skin: Skin, build: Build) -> None:
     )
     art.fill(jaw, paint=skin.shade, opacity=0.55 * k, blur=8)
     for side in (-1, 1):
-        # hollow of the cheek, blush on its apple, light on the bone
-        hollow = tapered(
-            smooth([(MIDDLE + side * 92, eye + 48), (MIDDLE + side * 70, eye + 72), (MIDDLE + side * 50, eye + 92)]), 26
-        )
-        art.fill(hollow, paint=skin.shade, opacity=(0.30 if side > 0 else 0.22) * k, blur=9)
-        cheek = ellipse(MIDDLE + side * 58, eye + 45, 32, 20, side * -14)
-        art.fill(cheek, paint=skin.blush, opacity=0.42, blur=11)
-        bone = ellipse(MIDDLE + side * 62 - 3, eye + 29, 19, 7, side * -16)
-        art.fill(bone, paint=skin.glow, opacity=0.42 if side < 0 else 0.26, blur=6)
-        temple = ellipse(MIDDLE + side * 92, eye - 22, 14, 40, side * -4)
-        art.fill(temple, paint=skin.shade, opacity=0.34 * k, blur=9)
-        socket = ellipse(MIDDLE + side * 42, eye - 8, 31, 15, side * 6)
-        art.fill(socket, paint=skin.shade, opacity=0.36 * k, blur=6)
-        corner = ellipse(MIDDLE + side * 21, eye - 4, 7, 13, side * 12)
-        art.fill(corner, paint=skin.deep, opacity=0.24 * k, blur=5)
+        _model_side(art, skin, build, side)
     art.fill(ellipse(MIDDLE - 12, 172, 46, 24), paint=skin.glow, opacity=0.34, blur=14)
     art.fill(ellipse(MIDDLE - 3, chin - 22, 17, 9), paint=skin.glow, opacity=0.34, blur=6)
     under = ellipse(MIDDLE + 1, build.mouth + 19, 21, 4.5)
     art.fill(under, paint=skin.shade, opacity=0.8 * k, blur=4)
+
+
+def _model_side(art: Drawing, skin: Skin, build: Build, side: int) -> None:
+    eye, k = build.eye_line, build.strength
+    # hollow of the cheek, blush on its apple, light on the bone
+    hollow = tapered(
+        smooth([(MIDDLE + side * 92, eye + 48), (MIDDLE + side * 70, eye + 72), (MIDDLE + side * 50, eye + 92)]), 26
+    )
+    art.fill(hollow, paint=skin.shade, opacity=(0.30 if side > 0 else 0.22) * k, blur=9)
+    cheek = ellipse(MIDDLE + side * 58, eye + 45, 32, 20, side * -14)
+    art.fill(cheek, paint=skin.blush, opacity=0.36, blur=11)
+    bone = ellipse(MIDDLE + side * 62 - 3, eye + 29, 19, 7, side * -16)
+    art.fill(bone, paint=skin.glow, opacity=0.42 if side < 0 else 0.26, blur=6)
+    temple = ellipse(MIDDLE + side * 92, eye - 22, 14, 40, side * -4)
+    art.fill(temple, paint=skin.shade, opacity=0.34 * k, blur=9)
+    socket = ellipse(MIDDLE + side * 42, eye - 8, 31, 15, side * 6)
+    art.fill(socket, paint=skin.shade, opacity=0.36 * k, blur=6)
+    corner = ellipse(MIDDLE + side * 21, eye - 4, 7, 13, side * 12)
+    art.fill(corner, paint=skin.deep, opacity=0.24 * k, blur=5)
 
 
 def draw_nose(art: Drawing, skin: Skin, build: Build) -> None:
