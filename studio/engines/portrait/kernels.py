@@ -184,6 +184,12 @@ def _change(now: Float, shown: Float) -> float:
     return float(largest)
 
 
+@_row
+def _keep(now: Float, shown: Float) -> None:
+    for j in range(now.shape[0]):
+        shown[j] = now[j]
+
+
 @_njit
 def find_stale(back: Float, shown: Float, spans: NDArray[np.int32], stale: NDArray[np.uint8], threshold: float) -> None:
     """Set ``stale`` (bands, chunks) where a node moved more than ``threshold`` px since its cell was drawn.
@@ -199,8 +205,8 @@ def find_stale(back: Float, shown: Float, spans: NDArray[np.int32], stale: NDArr
             x, y, shown_x, shown_y = back[0, i, a:b], back[1, i, a:b], shown[0, i, a:b], shown[1, i, a:b]
             if stale[i, c] or _change(x, shown_x) > threshold or _change(y, shown_y) > threshold:
                 stale[i, c] = 1
-                shown_x[:] = x
-                shown_y[:] = y
+                _keep(x, shown_x)
+                _keep(y, shown_y)
 
 
 @_njit
@@ -307,12 +313,13 @@ def draw(
             first, last = max(CELL * begin, left), min(CELL * c + 1, right)
             if last - first >= 2:
                 node = top + i
-                for y in range(max(0, 4 * node + 2), min(512, 4 * node + 6)):
-                    _draw_row(
-                        0, y, first, last, back, low, origin, luma_line, y_words, y_words, out, columns, work, cells
-                    )
-                for y in range(max(0, 2 * node + 1), min(256, 2 * node + 3)):
-                    _draw_row(
-                        1, y, first, last, back, low, origin, chroma_line, u_words, v_words, out, columns, work, cells
-                    )
+                for plane in range(2):  # a variable: constants would be compiled as two functions
+                    per = 4 - 2 * plane
+                    line = luma_line if plane == 0 else chroma_line
+                    words = y_words if plane == 0 else u_words
+                    begin_y, end_y = max(0, per * node + per // 2), min(128 * per, per * node + per // 2 + per)
+                    for y in range(begin_y, end_y):
+                        _draw_row(
+                            plane, y, first, last, back, low, origin, line, words, v_words, out, columns, work, cells
+                        )
             c += 1
