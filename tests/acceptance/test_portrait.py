@@ -65,8 +65,10 @@ def talking() -> list[Float]:
 def test_lips_open_as_far_as_commanded(human: Face, eyewitness: Eyewitness) -> None:
     # Without the tongue: it is as red as lips, and whoever looks for the lip's edge finds the tongue's.
     renderer, seen = Renderer(measures.with_mouth(human, None, tongue=False)), list[float]()
+    # The specification's thresholds were set with MediaPipe's attention mesh (0.10.21, not among our models). It reads,
+    # of these very pictures: mira r .986 slope 1.24, omar .975 and 0.97, astronaut .977 and 1.07 (2026-11-21).
     if human.source.drawn:
-        pytest.skip("the mesh reads two thirds of a drawn mouth's opening (r .92-.96): measured in pixels instead")
+        pytest.skip("the plain mesh reads six tenths of a drawn mouth's opening: measured in pixels instead")
     for row in talking():
         picture = renderer.render(row)
         landmarks = measures.lips_seen(human, picture, eyewitness.landmarks(human, picture))
@@ -106,8 +108,7 @@ def test_lids_close_as_commanded(human: Face, eyewitness: Eyewitness) -> None:
         lids.append(float(np.mean(both)) / human.geometry.scale)
     r, _ = measures.fit(blinks, lids)
     assert r <= -0.95, (r, lids)
-    # Of drawn lids that are shut without a gap, the detector still reads up to a quarter of the open eye.
-    assert lids[-1] <= (0.3 * lids[0] if human.source.drawn else 3.3), lids
+    assert lids[-1] <= 3.3, lids
 
 
 # 2-4 for a screen: no detector sees a face there, so its lights are measured in the picture.
