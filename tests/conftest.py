@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.loopback import isolate
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_configure() -> None:
+    """Leave nothing within reach but 127.0.0.1, before any thread or process is started."""
+    isolate()
 
 
 @pytest.fixture
