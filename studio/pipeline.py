@@ -91,6 +91,7 @@ class Pipeline:
         self._timeline = Timeline(self._ask, self._pacer if paced else None)
         self._listener = Listener()
         self._news = asyncio.Event()
+        self._left = asyncio.Event()
         self._fault: StudioError | None = None
         self._picture: NDArray[np.uint8] | None = None
         self._is_live = self._is_complete = False
@@ -143,10 +144,16 @@ class Pipeline:
             self._timeline.add(heard)
         if live:
             self.dropped += self._timeline.drop_oldest(keep=LIVE_BEATS)
-            self._pacer.owe_at_least(self.depth - self._loaded.engine.lookahead - LIVE_SLACK)
+            self._catch_up()
         self._timeline.pump()
         self._news.set()
         return min(len(pcm), room)
+
+    async def room(self, beats: int) -> None:
+        """Return when fewer than ``beats`` wait besides the engine's look-ahead, and the queue has room for one."""
+        while self.depth >= beats + self._loaded.engine.lookahead or self._timeline.waiting >= self._queue_beats:
+            self._left.clear()
+            await self._left.wait()
 
     def end(self) -> None:
         """An utterance is complete: speak it to its last sample without waiting for more. Feeding may go on."""
@@ -164,6 +171,7 @@ class Pipeline:
         self._timeline.cut(recalled, CLOSING)
         self._listener.clear(hush=self._is_live)
         self._spoken = 0
+        self._left.set()
         return cut
 
     def switch(self, loaded: LoadedAvatar, options: Options) -> None:
@@ -203,6 +211,7 @@ class Pipeline:
         beat = self._timeline.ready.popleft()
         self.slot += 1
         self._timeline.pump()
+        self._left.set()
         return beat
 
     def _check(self) -> None:
@@ -241,15 +250,24 @@ class Pipeline:
         if self._timeline.is_resting and not self._timeline.speech:
             self._spoken = 0
         self._fill(starves=slot.beat is None and was_owed)
+        self._left.set()
         return beat
 
+    def _catch_up(self) -> None:
+        """Leave out silence where a live source is behind; a restless avatar shows every beat that it was asked for."""
+        if self._loaded.avatar.restless:
+            self._timeline.skip_silence(keep=LIVE_SLACK)
+        else:
+            self._pacer.owe_at_least(self.depth - self._loaded.engine.lookahead - LIVE_SLACK)
+
     def _fill(self, starves: bool) -> None:
-        """Make up a beat of silence where the source is late or has stopped without a word."""
-        restless = self._loaded.avatar.restless and self._timeline.underway <= self._loaded.engine.lookahead + 1
-        if self._timeline.waiting == 0 and (restless or (starves and self._timeline.is_starving)):
+        """Make up silence where the source is late or has stopped without a word, and for the restless."""
+        if self._loaded.avatar.restless:
+            self._pacer.settle()
+            self._timeline.fill(LIVE_SLACK)
+        elif starves and self._timeline.waiting == 0 and self._timeline.is_starving:
             self._rest()
-            if not restless:
-                self._pacer.owe()
+            self._pacer.owe()
         self._timeline.pump()
 
     def _rest(self) -> None:

@@ -137,6 +137,19 @@ class Timeline:
             self._awake_waiting -= self._waiting.popleft().awake
         return len(too_many)
 
+    def skip_silence(self, keep: int) -> None:
+        """Forget the oldest silent beats of waiting sound while more than ``keep`` beats wait."""
+        while len(self._waiting) > keep and not self._waiting[0].speech:
+            self._awake_waiting -= self._waiting.popleft().awake
+
+    def fill(self, beats: int) -> None:
+        """Queue as much silence as the engine lacks to have ``beats`` beats besides its look-ahead; `pump` moves it on.
+
+        The sound that came in so far stays as it is, even half a beat: the rest of it is on its way.
+        """
+        for _ in range(self._lookahead + beats - self.underway - self.waiting):
+            self._append(Heard(SILENCE, False, True, filler=True))
+
     def clear(self) -> None:
         """Forget everything that has not left; beats still being made will be ignored."""
         for queue in (self._waiting, self._places, self._asked, self.ready):
