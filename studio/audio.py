@@ -1,4 +1,4 @@
-"""Any audio (frame or file) -> 16 kHz mono int16, cut into beats, with a gate that tells speech from silence and noise.
+"""Any audio frame -> 16 kHz mono int16, cut into beats, with a gate that tells speech from silence and noise.
 
 Knows nothing of clocks, peers or engines. `Resampler`, `Chunker` and `SpeechGate` keep the state of one source.
 """
@@ -6,16 +6,13 @@ Knows nothing of clocks, peers or engines. `Resampler`, `Chunker` and `SpeechGat
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
 from studio.beat import SAMPLE_RATE, SAMPLES_PER_BEAT
-from studio.errors import BadAudio, TooLarge
 
 Pcm = NDArray[np.int16]
 
@@ -251,44 +248,3 @@ class Listener:
         if not self._hush:
             self._gate.close()
         return Heard(SILENCE, False, False)
-
-
-def read_file(path: Path, max_seconds: float = 600.0, rate: int = SAMPLE_RATE) -> Generator[Pcm, None, None]:
-    """Yield the first audio stream of any file that PyAV reads as pieces of mono ``rate`` Hz, (n,) each.
-
-    Raises:
-        BadAudio: Not a sound file, or one without sound.
-        TooLarge: It lasts longer than ``max_seconds``.
-    """
-    resampler, left = Resampler(rate), int(max_seconds * rate)
-    heard = False
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise BadAudio("This file has no sound.")
-            for frame in container.decode(container.streams.audio[0]):
-                pcm = resampler.resample(frame)
-                heard, left = heard or len(pcm) > 0, left - len(pcm)
-                if left < 0:
-                    raise TooLarge(f"This sound is longer than {max_seconds:.0f} seconds.")
-                yield pcm
-            rest = resampler.flush()
-            heard = heard or len(rest) > 0
-            yield rest
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise BadAudio(detail=f"{type(error).__name__} in {path.name}") from error
-    if not heard:
-        raise BadAudio("This file has no sound.")
-
-
-def file_seconds(path: Path) -> float:
-    """Return the length that the container states, 0.0 where it states none.
-
-    Raises:
-        BadAudio: Not a sound file.
-    """
-    try:
-        with av.open(str(path)) as container:
-            return container.duration / av.time_base if container.duration else 0.0
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise BadAudio(detail=f"{type(error).__name__} in {path.name}") from error

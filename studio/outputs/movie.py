@@ -20,11 +20,12 @@ from pathlib import Path
 import av
 import numpy as np
 
-from studio.audio import Chunker, Pcm, file_seconds, read_file
+from studio.audio import Chunker, Pcm
 from studio.beat import BEAT_SECONDS, FPS, SAMPLE_RATE, Beat
 from studio.engine import Avatar, Engine, Options, Progress
 from studio.errors import BadAudio, StudioError
 from studio.pipeline import Pipeline
+from studio.recording import file_seconds, read_file
 from studio.scheduler import Scheduler
 from studio.spec import AvatarSpec
 from studio.stats import Stats

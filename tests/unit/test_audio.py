@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import wave
-from pathlib import Path
-
 import av
 import numpy as np
 import pytest
@@ -19,11 +16,8 @@ from studio.audio import (
     Listener,
     Resampler,
     SpeechGate,
-    file_seconds,
-    read_file,
 )
 from studio.beat import SAMPLE_RATE, SAMPLES_PER_BEAT
-from studio.errors import BadAudio, TooLarge
 from tests.fakes import silence, speech
 
 Pcm = NDArray[np.int16]
@@ -189,45 +183,3 @@ def test_listener_that_is_only_cleared_hears_at_once() -> None:
     listener.hear(speech(0.5))
     listener.clear(hush=False)
     assert listener.hear(speech(0.4))[-1].speech
-
-
-def wav(path: Path, pcm: Pcm, rate: int = SAMPLE_RATE) -> Path:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(pcm.tobytes())
-    return path
-
-
-def test_file_is_read_to_the_last_sample(tmp_path: Path) -> None:
-    pcm = speech(1.234)
-    path = wav(tmp_path / "a.wav", pcm)
-    assert np.array_equal(np.concatenate(list(read_file(path))), pcm)
-    assert file_seconds(path) == pytest.approx(1.234, abs=0.001)
-
-
-def test_file_of_another_rate_keeps_its_length(tmp_path: Path) -> None:
-    path = wav(tmp_path / "a.wav", speech(1.0), rate=8_000)
-    assert len(np.concatenate(list(read_file(path)))) == pytest.approx(2 * SAMPLE_RATE, abs=16)
-
-
-def test_file_that_is_too_long_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TooLarge, match="1 seconds"):
-        list(read_file(wav(tmp_path / "a.wav", speech(1.5)), max_seconds=1))
-
-
-@pytest.mark.parametrize("content", [b"", b"RIFF", b"\x00" * 5000, b"text " * 100])
-def test_file_that_is_no_sound_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "a.wav"
-    path.write_bytes(content)
-    with pytest.raises(BadAudio):
-        list(read_file(path))
-    with pytest.raises(BadAudio):
-        file_seconds(path)
-
-
-def test_file_that_is_missing_is_refused_without_its_path(tmp_path: Path) -> None:
-    with pytest.raises(BadAudio) as caught:
-        list(read_file(tmp_path / "nowhere.wav"))
-    assert str(tmp_path) not in str(caught.value)

@@ -24,10 +24,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"errors", "beat", "memory"},
             {"spec"},
             {"picture", "audio", "messages", "config", "pacer", "ice"},
-            {"engine", "stats"},
+            {"engine", "stats", "recording"},
             {"engines"},
             {"library", "scheduler"},
-            {"timeline"},
+            {"timeline", "source"},
             {"pipeline", "encode", "microphone"},
             {"surgery", "outlet"},
             {"peer", "outputs"},
@@ -47,7 +47,7 @@ FENCES: dict[str, frozenset[str]] = {
     "aiohttp_cors": frozenset({"web"}),
     "aioice": frozenset({"surgery"}),
     "aiortc": frozenset({"peer", "surgery", "encode", "outlet", "microphone", "client"}),
-    "av": frozenset({"audio", "encode", "microphone", "outlet", "peer", "surgery", "outputs", "client"}),
+    "av": frozenset({"audio", "recording", "encode", "microphone", "outlet", "peer", "surgery", "outputs", "client"}),
     "cryptography": frozenset({"surgery"}),
     "cv2": frozenset({"picture", "engines", "cli"}),
     "jinja2": frozenset({"web"}),
@@ -55,7 +55,7 @@ FENCES: dict[str, frozenset[str]] = {
     "numpy": frozenset(
         {
             "audio", "beat", "encode", "engine", "engines", "microphone", "outlet", "outputs", "pacer", "peer",
-            "picture", "pipeline", "scheduler", "session", "timeline",
+            "picture", "pipeline", "recording", "scheduler", "session", "source", "timeline",
         }
     ),
     "resvg_py": frozenset({"engines"}),

@@ -1,0 +1,145 @@
+"""A recorded sound, in a file or as it arrives -> mono int16; told by its first bytes, decoded bit by bit, bounded.
+
+Whoever runs the studio may read whatever FFmpeg reads. What strangers sent is read as the one container that its first
+bytes name, by the decoders of `CODECS` alone: playlists, session descriptions and pictures, which could lead FFmpeg to
+other files or into gigabytes, are never even probed. Knows nothing of time or pipelines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+
+from studio.audio import Pcm, Resampler
+from studio.beat import SAMPLE_RATE
+from studio.errors import BadAudio, TooLarge
+
+MAX_SECONDS = 600.0
+"""Of a recording, where nobody says otherwise."""
+MAX_STREAMS = 8
+"""In one container: sound, a cover picture, chapters."""
+HEAD_BYTES = 12
+"""What `container_of` wants to see."""
+CONTAINERS: Mapping[str, str] = {".wav": "wav", ".mp3": "mp3", ".m4a": "mp4", ".flac": "flac", ".ogg": "ogg"}
+"""Name's ending -> FFmpeg's demuxer: what a stranger's file may be."""
+CODECS = (
+    "aac", "alac", "flac", "mp3", "mp3float", "opus", "libopus", "vorbis", "libvorbis", "adpcm_ms", "adpcm_ima_wav",
+    "pcm_alaw", "pcm_mulaw", "pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le",
+)  # fmt: skip
+"""FFmpeg's decoders that a stranger's file may wake."""
+_STRICT = {"codec_whitelist": ",".join(CODECS), "protocol_whitelist": "file"}
+
+
+class Readable(Protocol):
+    """Bytes that arrive one after the other."""
+
+    def read(self, count: int) -> bytes:
+        """Return up to ``count`` bytes, waiting for some; none at the end."""
+
+
+def container_of(head: bytes) -> str:
+    """Return the demuxer that the first `HEAD_BYTES` of a sound name; ``matroska``, for browsers' recorders, too.
+
+    Raises:
+        BadAudio: None that the studio reads.
+
+    Magic numbers: RIFF (IBM, Microsoft 1991), ISO/IEC 14496-12 4.3, RFC 9639 8.1, RFC 3533 6, RFC 8794 8, ISO/IEC
+    11172-3 2.4.1.3 and ID3v2.
+    """
+    starts = {b"OggS": "ogg", b"fLaC": "flac", b"\x1a\x45\xdf\xa3": "matroska", b"ID3": "mp3"}
+    if found := next((name for start, name in starts.items() if head.startswith(start)), None):
+        return found
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        return "wav"
+    if head[4:8] == b"ftyp":
+        return "mp4"
+    if head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE6 == 0xE2:  # sync, layer III
+        return "mp3"
+    raise BadAudio("This file is no sound that the studio reads. Use WAV, MP3, M4A, FLAC or Ogg.")
+
+
+def read_file(
+    source: Path | Readable, max_seconds: float = MAX_SECONDS, rate: int = SAMPLE_RATE, container: str = ""
+) -> Generator[Pcm, None, None]:
+    """Yield the first audio stream as pieces of mono ``rate`` Hz, (n,) each.
+
+    Args:
+        source: A file, or bytes as they arrive.
+        max_seconds: Longest sound.
+        rate: Hertz.
+        container: From `container_of`: nothing else is believed; empty: whatever FFmpeg makes of it, for files of
+            people who own this machine.
+
+    Raises:
+        BadAudio: Not a sound file, or one without sound.
+        TooLarge: It lasts longer than ``max_seconds``.
+    """
+    left, heard = int(max_seconds * rate), False
+    for pcm in _pieces(source, rate, container):
+        heard, left = heard or len(pcm) > 0, left - len(pcm)
+        if left < 0:
+            raise TooLarge(f"This sound is longer than {max_seconds:.0f} seconds.")
+        yield pcm
+    if not heard:
+        raise BadAudio("This file has no sound.")
+
+
+def _pieces(source: Path | Readable, rate: int, container: str) -> Generator[Pcm, None, None]:
+    resampler = Resampler(rate)
+    name = source.name if isinstance(source, Path) else "a stream"
+    what = str(source) if isinstance(source, Path) else source
+    try:
+        with av.open(what, "r", format=container or None, options=_STRICT if container else {}) as opened:
+            if not opened.streams.audio:
+                raise BadAudio("This file has no sound.")
+            stream = opened.streams.audio[0]
+            if container and (len(opened.streams) > MAX_STREAMS or stream.codec_context.name not in CODECS):
+                raise BadAudio(detail=f"{len(opened.streams)} streams, {stream.codec_context.name}")
+            for frame in opened.decode(stream):
+                yield resampler.resample(frame)
+            yield resampler.flush()
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise BadAudio(detail=f"{type(error).__name__} in {name}") from error
+
+
+def file_seconds(path: Path) -> float:
+    """Return the length that the container states, 0.0 where it states none.
+
+    Raises:
+        BadAudio: Not a sound file.
+    """
+    try:
+        with av.open(str(path)) as container:
+            return container.duration / av.time_base if container.duration else 0.0
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise BadAudio(detail=f"{type(error).__name__} in {path.name}") from error
+
+
+def trusted_container(path: Path) -> str:
+    """Return the demuxer for a file whose name and first bytes agree.
+
+    Raises:
+        BadAudio: It has another name than content, or is no sound at all.
+    """
+    try:
+        with path.open("rb") as file:
+            found = container_of(file.read(HEAD_BYTES))
+    except OSError as error:
+        raise BadAudio(detail=f"{type(error).__name__} in {path.name}") from error
+    if CONTAINERS.get(path.suffix.lower()) != found:
+        raise BadAudio(f"This file is called {path.suffix.lower()[:8]} but holds something else. Save it anew.")
+    return found
+
+
+def measure(path: Path, container: str, max_seconds: float = MAX_SECONDS) -> int:
+    """Return the samples at 16 kHz that a recording has, decoded to its end.
+
+    Raises:
+        BadAudio: Not a sound file, or one without sound.
+        TooLarge: It lasts longer than ``max_seconds``.
+    """
+    return int(np.sum([len(pcm) for pcm in read_file(path, max_seconds, container=container)]))
