@@ -10,6 +10,7 @@ StudioError                 what a visitor may be told; carries code, HTTP statu
         TooLarge            over a limit of size
     AvatarNotFound          no avatar of that name
     AvatarNotReady          known, but cannot run on this server now
+        BadNetwork          a network's file is missing, damaged, or not the one that belongs there
     BadAudio                sound that cannot be read
     BadPortrait             a picture that cannot become an avatar
     StudioFull              no seat left
@@ -109,6 +110,10 @@ class AvatarNotReady(StudioError):
     status = 503
     retryable = True
     default = "This avatar is not ready on this server."
+
+
+class BadNetwork(AvatarNotReady):
+    """A network's file is missing, damaged, or not the one that belongs there; the sentence says which and why."""
 
 
 class BadAudio(StudioError):

