@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -32,7 +30,7 @@ from aiortc.rtp import RtpPacket
 from numpy.typing import NDArray
 
 from studio.stats import percentile
-from tests.bench.measure import chosen, configuration, labelled, machine, part_cores, prepare
+from tests.bench.measure import chosen, configuration, labelled, machine, parser, part_cores, prepare, report
 from tests.server import studio
 from tests.visitor import PTIME, SpeechTrack, Visitor, install_loopback_and_counting, make_speech, opus_packets
 
@@ -183,23 +181,12 @@ def _numbers(text: str) -> list[int]:
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="nothing but the JSON line on standard output")
-    parser.add_argument("--seconds", type=float, default=40.0, help="measured seconds a number of visitors (40)")
-    parser.add_argument("--warm-up", type=float, default=2.0, help="seconds before that (2)")
-    parser.add_argument("--visitors", type=_numbers, default=[1, 4], help="numbers of visitors (1,4)")
-    parser.add_argument("--avatar", default="astronaut", help="whom everybody visits; card: no avatar")
-    parser.add_argument("--cache", type=Path, help="folder of prepared avatars (.studio)")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print one line of JSON."""
-    options = parse(argv)
-    log = sys.stderr if options.json else sys.stdout
-    print(json.dumps(asyncio.run(run(options, log))))
-    return 0
+    options = parser(__doc__)
+    options.add_argument("--seconds", type=float, default=40.0, help="measured seconds a number of visitors (40)")
+    options.add_argument("--warm-up", type=float, default=2.0, help="seconds before that (2)")
+    options.add_argument("--visitors", type=_numbers, default=[1, 4], help="numbers of visitors (1,4)")
+    return options.parse_args(argv)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(report(run, parse()))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import json
 import os
 import platform
 import re
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import psutil
 
+from tests.loopback import isolate
 from tests.server import ROOT, Server, studio
 
 AVATARS = ("mira", "omar", "robot", "astronaut")
@@ -38,6 +43,26 @@ def configuration(avatars: Sequence[str] = AVATARS, cache: Path | None = None) -
 def chosen(avatar: str) -> tuple[str, ...]:
     """Return the avatars that a bench loads where everybody visits ``avatar``: all, or the test card alone."""
     return ("card",) if avatar == "card" else AVATARS
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of the options that every bench of a server has."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="nothing but the JSON line on standard output")
+    parser.add_argument("--avatar", default="astronaut", help="whom everybody visits; card: no avatar")
+    parser.add_argument("--cache", type=Path, help="folder of prepared avatars (.studio)")
+    return parser
+
+
+def report(run: Callable[[argparse.Namespace, TextIO], Awaitable[dict[str, Any]]], options: argparse.Namespace) -> int:
+    """Run a bench where only 127.0.0.1 is in reach, print its result as one line of JSON, and return the exit code."""
+
+    async def ran() -> dict[str, Any]:
+        return await run(options, sys.stderr if options.json else sys.stdout)
+
+    isolate()
+    print(json.dumps(asyncio.run(ran())))
+    return 0
 
 
 def machine() -> dict[str, object]:

@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,7 +25,7 @@ from typing import Any, TextIO
 
 import psutil
 
-from tests.bench.measure import Look, chosen, configuration, machine, part_cores, prepare
+from tests.bench.measure import Look, chosen, configuration, machine, parser, part_cores, prepare, report
 from tests.server import Server, studio
 from tests.visitor import Visitor, install_loopback_and_counting, make_speech, opus_packets
 
@@ -170,26 +168,15 @@ def _compare(result: dict[str, Any]) -> dict[str, float | None]:
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="nothing but the JSON line on standard output")
-    parser.add_argument("--most", type=int, default=24, help="visitors at the most (24)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="measured seconds a step (10)")
-    parser.add_argument("--warm-up", type=float, default=2.5, help="seconds between joining and measuring (2.5)")
-    parser.add_argument("--rounds", type=int, default=2, help="climbs of each way (2)")
-    parser.add_argument("--minutes", type=float, default=9.0, help="stop climbing after that, all climbs together (9)")
-    parser.add_argument("--ways", default="studio,usual", help="which of studio,usual to measure")
-    parser.add_argument("--avatar", default="astronaut", help="whom everybody visits; card: no avatar")
-    parser.add_argument("--cache", type=Path, help="folder of prepared avatars (.studio)")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print one line of JSON."""
-    options = parse(argv)
-    log = sys.stderr if options.json else sys.stdout
-    print(json.dumps(asyncio.run(run(options, log))))
-    return 0
+    options = parser(__doc__)
+    options.add_argument("--most", type=int, default=24, help="visitors at the most (24)")
+    options.add_argument("--seconds", type=float, default=10.0, help="measured seconds a step (10)")
+    options.add_argument("--warm-up", type=float, default=2.5, help="seconds between joining and measuring (2.5)")
+    options.add_argument("--rounds", type=int, default=2, help="climbs of each way (2)")
+    options.add_argument("--minutes", type=float, default=9.0, help="stop climbing after that, all climbs together (9)")
+    options.add_argument("--ways", default="studio,usual", help="which of studio,usual to measure")
+    return options.parse_args(argv)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(report(run, parse()))

@@ -27,6 +27,7 @@ from tests.browser.chromium import Chromium
 from tests.browser.page import SEEN, STATE
 from tests.browser.stub import CAPACITY, Stub
 from tests.browser.tab import Tab
+from tests.loopback import isolate
 from tests.server import ROOT, studio
 from tests.visitor import make_speech
 
@@ -251,6 +252,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="part of the names wanted")
     parser.add_argument("--readme", type=Path, help="take the README's picture instead")
     options = parser.parse_args()
+    isolate()
     if options.readme:
         asyncio.run(photograph_speaker(options.readme))
     else:
