@@ -86,9 +86,14 @@ class Windows:
         self._count += 1
         self.start = self._next_start()
 
-    def drop(self, frames: int, newest: bool = False) -> None:
-        """Forget the oldest frames of the result, or the newest."""
-        self.result = self.result[: len(self.result) - frames] if newest else self.result[frames:]
+    def forget(self, frames: int) -> None:
+        """Forget the oldest frames of the result."""
+        self.result = self.result[frames:]
+
+    def take_back(self, frames: int) -> None:
+        """Undo the newest frames of the result: the next window starts where they began."""
+        self.result = self.result[: len(self.result) - frames]
+        self.start = self._next_start() if len(self.result) > self.overlap else self._first
 
     def _blend(self, window: Floats) -> None:
         fuse, overlap = self.fuse, self.overlap
@@ -165,7 +170,7 @@ class OnlineMotion:
         self._speech = silence
         self._position, self._number = 0, -setup.overlap_v2
         """Of the next window: row of ``_speech``, and frame number."""
-        self._emitted = FRAMES - self.windows.fuse
+        self._leaving = FRAMES - self.windows.fuse
         """Row of the result that leaves next."""
         self.reference: Floats | None = None
         """(265,) ``d0``: the very first frame, clipped; None before the first window."""
@@ -190,20 +195,35 @@ class OnlineMotion:
     def accept(self, window: Floats, ends: bool = False) -> Floats:
         """Take the sampled window (80, 265) of the last request; return the frames (m, 265) that leave, not clipped.
 
-        The first window gives none; every other gives ``v``, the last one all that is left.
+        What the next window will blend stays back: the first window gives none, every other ``v``, the last one all.
         """
-        is_first = self.reference is None
         self.windows.add(window)
-        if is_first:
+        if self.reference is None:
             self.reference = self.clipped(self.windows.result[:1])[0]
         self._position += self.windows.fresh
         self._number += self.windows.fresh
-        left = len(self.windows.result) - self._emitted
-        count = 0 if is_first else left if ends else self.windows.fresh
-        frames = self.windows.result[self._emitted : self._emitted + count].copy()
-        self._emitted += count
+        end = len(self.windows.result) - (0 if ends else self.windows.fuse)
+        frames = self.windows.result[self._leaving : end].copy()
+        self._leaving = max(end, self._leaving)
         self._forget()
         return frames
+
+    def rewind(self, unseen: int) -> None:
+        """Take back what nobody saw; what is heard from here on follows the last frame that was shown.
+
+        Without this an interruption would leave up to ``2 v`` frames of cancelled speech.
+
+        Args:
+            unseen: Newest of the frames handed out that were not shown.
+        """
+        if self.reference is not None:
+            shown = self._leaving - unseen
+            taken = len(self.windows.result) - shown
+            self.windows.take_back(taken)
+            self._leaving = shown
+            self._position -= taken
+            self._number -= taken
+        self._speech = self._speech[: self._position + self.windows.overlap]
 
     def clipped(self, frames: Floats) -> Floats:
         """Return frames (n, 265) as they go to the avatar."""
@@ -211,8 +231,8 @@ class OnlineMotion:
 
     def _forget(self) -> None:
         extra = max(len(self.windows.result) - KEPT, 0)
-        self.windows.drop(extra)
-        self._emitted -= extra
+        self.windows.forget(extra)
+        self._leaving -= extra
         old = max(min(len(self._speech) - KEPT, self._position), 0)
         self._speech = self._speech[old:]
         self._position -= old
