@@ -21,6 +21,7 @@ from studio.spec import AvatarSpec, IceSpec, LimitsSpec, StudioSpec
 from studio.web.app import make_app
 from studio.web.keys import HOST, STATS
 from tests.conftest import need
+from tests.inside import Inside, inside, spec_of
 from tests.server import ROOT
 from tests.visitor import Visitor, make_speech, opus_packets
 
@@ -90,6 +91,13 @@ async def house(open_house: Callable[..., contextlib.AbstractAsyncContextManager
     """A studio as it is by default."""
     async with open_house() as opened:
         yield opened
+
+
+@pytest.fixture
+async def studio(tmp_path: Path) -> AsyncIterator[Inside]:
+    """The HTTP front with two test cards."""
+    async with inside(spec_of(tmp_path)) as one:
+        yield one
 
 
 async def soon(claim: Callable[[], object], limit: float = 5.0) -> float:
