@@ -73,6 +73,18 @@ class IceSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class RtmpSpec:
+    """Streams to RTMP servers."""
+
+    hosts: tuple[str, ...] = ()
+    """Names of servers that may be streamed to; empty: public ones, and when bound to loopback this network's too."""
+    connect_limit: float = 4.0
+    """Seconds that a server may take to accept a stream."""
+    give_up: float = 600.0
+    """Seconds until a server that was lost is no longer looked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsSpec:
     """What is refused rather than suffered."""
 
@@ -106,3 +118,4 @@ class StudioSpec:
     """Folder of prepared avatars and compiled kernels."""
     file: Path | None = None
     """The YAML this came from."""
+    rtmp: RtmpSpec = RtmpSpec()

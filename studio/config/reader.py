@@ -15,12 +15,13 @@ from typing import Any, TypeVar, cast
 from studio.config.tree import Given, read_tree
 from studio.config.values import Value, checked
 from studio.errors import ConfigError
-from studio.spec import AvatarSpec, IceSpec, LimitsSpec, MediaSpec, ServerSpec, StudioSpec
+from studio.spec import AvatarSpec, IceSpec, LimitsSpec, MediaSpec, RtmpSpec, ServerSpec, StudioSpec
 
-SECTIONS: Mapping[str, type[ServerSpec | MediaSpec | IceSpec | LimitsSpec]] = {
+SECTIONS: Mapping[str, type[ServerSpec | MediaSpec | IceSpec | RtmpSpec | LimitsSpec]] = {
     "server": ServerSpec,
     "media": MediaSpec,
     "ice": IceSpec,
+    "rtmp": RtmpSpec,
     "limits": LimitsSpec,
 }
 AVATAR_KEYS = ("id", "name", "source", "engine", "preparation", "options")
@@ -33,7 +34,7 @@ ENVIRONMENT = "STUDIO_"
 
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 ID_RULE = "use lower case letters, digits, - and _ (at most 64), a letter or digit first"
-Section = TypeVar("Section", ServerSpec, MediaSpec, IceSpec, LimitsSpec)
+Section = TypeVar("Section", ServerSpec, MediaSpec, IceSpec, RtmpSpec, LimitsSpec)
 
 
 def _checkout() -> Path | None:
@@ -96,6 +97,7 @@ class _Reader:
         server = self.section("server", ServerSpec(), tree)
         media = self.section("media", MediaSpec(), tree)
         ice = self.ice(tree)
+        rtmp = self.section("rtmp", RtmpSpec(), tree)
         limits = self.section("limits", LimitsSpec(), tree)
         if not media.bitrate_min_bps <= media.bitrate_bps <= media.bitrate_max_bps:
             self.complain(tree.get("media", root), "bitrate_bps must lie between bitrate_min_bps and bitrate_max_bps")
@@ -103,7 +105,7 @@ class _Reader:
         if not avatars and not self.complaints:
             self.complain(root, "there are no avatars; add a list called avatars, each with an id and a source")
         cache = self.scalar(self.override("cache", tree.get("cache")), ".studio", "cache")
-        return StudioSpec(avatars, server, media, ice, limits, self.workplace / cache, self.path)
+        return StudioSpec(avatars, server, media, ice, limits, self.workplace / cache, self.path, rtmp)
 
     def section(self, name: str, empty: Section, tree: Mapping[str, Given], extra: Sequence[str] = ()) -> Section:
         """Read one section into the dataclass of which ``empty`` holds the defaults."""

@@ -22,6 +22,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "ice.turn_ttl": (60, 604_800),
     "ice.gather_limit": (0.05, 10),
     "ice.connect_limit": (1, 300),
+    "rtmp.connect_limit": (0.5, 4.5),
+    "rtmp.give_up": (0, 86_400),
     "limits.sessions": (0, 10_000),
     "limits.queue_seconds": (1, 3_600),
     "limits.message_bytes": (16_384, 16_777_216),
@@ -39,6 +41,7 @@ PATTERNS: Mapping[str, tuple[str, str]] = {
     "server.base": (r"(/[\w.~-]+)*", "a path such as /studio, without a slash at its end"),
     "media.codecs": (r"VP8|H264", "one of VP8, H264"),
     "ice.addresses": (r"[0-9a-fA-F.:%\w]+", "an IP address of this machine"),
+    "rtmp.hosts": (r"[0-9a-z.:-]+", "a host's name or address in lower case, such as live.example"),
     "ice.stun": (r"stuns?:[^\s/]+", "a URL such as stun:stun.example:3478"),
     "ice.turn": (r"turns?:[^\s/]+", "a URL such as turn:turn.example:3478?transport=udp"),
 }
