@@ -93,6 +93,12 @@ class Peer:
             await self._changed.wait()
         return self.state
 
+    async def room(self) -> None:
+        """Return at once: a peer is never waited for, its clock is the visit's."""
+
+    async def finish(self) -> None:
+        """Return at once: what was released leaves within a few slots."""
+
     async def accept(self, sdp: str) -> str:
         """Answer an offer, our candidates inside; connecting goes on in the background.
 

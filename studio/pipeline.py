@@ -185,6 +185,7 @@ class Pipeline:
 
         Raises:
             EngineFault: The take has failed; again at every call.
+            StopAsyncIteration: Unpaced, and `is_finished`.
         """
         if not self._paced:
             return await self._next_made()
@@ -206,6 +207,8 @@ class Pipeline:
     async def _next_made(self) -> Beat:
         while not self._timeline.ready:
             self._check()
+            if self.is_finished:
+                raise StopAsyncIteration
             self._news.clear()
             await self._news.wait()
         beat = self._timeline.ready.popleft()

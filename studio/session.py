@@ -6,6 +6,7 @@ Knows nothing of sockets: what the visitor must hear goes into the ``send`` call
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -15,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio import messages
+from studio.beat import Beat
 from studio.engine import Options
 from studio.errors import EngineFault, PeerTimeout, StudioError
 from studio.messages import Answer, Candidate, Fault, Interrupted, Offer, ServerMessage, State
+from studio.output import Output
 from studio.peer import Peer
 from studio.pipeline import LoadedAvatar, Pipeline
+from studio.source import Source
 from studio.spec import StudioSpec
 from studio.stats import Stats, percentile
 
@@ -28,6 +32,8 @@ log = logging.getLogger(__name__)
 CLOSE_LIMIT = 0.8
 """Seconds that a peer may take to close."""
 REPORT_SECONDS = 1.0
+FAREWELL_SLOTS = 12
+"""480 ms in which a face that has said everything is still seen, and its last word reaches a slow network."""
 
 Send = Callable[[ServerMessage], None]
 """The visitor's outbox: bounded, never blocks, called on the event loop."""
@@ -62,11 +68,15 @@ class Session:
         spec: The whole configuration.
         stats: Counts.
         send: What the visitor hears.
+        output: Where the beats go; a WebRTC peer by default, which then brings the visitor's voice.
+        source: What is spoken; the visit ends when everything has been said.
+        paced: Follow the clock; False: every beat of the sound, as fast as the output takes them.
     """
 
     def __init__(
-        self, session_id: str, loaded: LoadedAvatar, options: Options, spec: StudioSpec, stats: Stats, send: Send
-    ) -> None:
+        self, session_id: str, loaded: LoadedAvatar, options: Options, spec: StudioSpec, stats: Stats, send: Send,
+        *, output: Output | None = None, source: Source | None = None, paced: bool = True,
+    ) -> None:  # fmt: skip
         self.id = session_id
         self._options, self._spec, self._stats, self._send = options, spec, stats, send
         self._connection = Connection.NEW
@@ -75,8 +85,9 @@ class Session:
         self._counted: dict[str, int] = {}
         self._beats = 0
         self._closed = asyncio.Event()
-        self._pipeline = Pipeline(loaded, options, queue_seconds=spec.limits.queue_seconds)
-        self._peer = Peer(spec.ice, spec.media, spec.server.host, self._hear, stats)
+        self._source, self._has_said_all = source, False
+        self._pipeline = Pipeline(loaded, options, paced=paced, queue_seconds=spec.limits.queue_seconds)
+        self._output: Output = output or Peer(spec.ice, spec.media, spec.server.host, self._hear, stats)
 
     @property
     def connection(self) -> Connection:
@@ -88,6 +99,15 @@ class Session:
         """Who is played."""
         return self._pipeline.loaded.spec.id
 
+    @property
+    def output(self) -> Output:
+        """Where the beats go."""
+        return self._output
+
+    def begin(self) -> None:
+        """Begin a visit that needs no offer; the caller then starts `run`."""
+        self._move(Connection.CONNECTING)
+
     async def accept(self, offer: Offer) -> Answer:
         """Answer the offer; the caller then starts `run`, or `aclose` if this raises.
 
@@ -95,8 +115,9 @@ class Session:
             OfferInvalid: Nobody could answer it.
             CodecUnsupported: No codec in common.
         """
+        assert isinstance(self._output, Peer)
         self._move(Connection.CONNECTING)
-        return Answer(await self._peer.accept(offer.sdp), self.id)
+        return Answer(await self._output.accept(offer.sdp), self.id)
 
     def candidate(self, candidate: Candidate) -> None:
         """Add a remote candidate, at any time.
@@ -104,8 +125,8 @@ class Session:
         Raises:
             BadMessage: It cannot be read.
         """
-        if self._connection not in (Connection.CLOSING, Connection.CLOSED):
-            self._peer.add_candidate(candidate)
+        if self._connection not in (Connection.CLOSING, Connection.CLOSED) and isinstance(self._output, Peer):
+            self._output.add_candidate(candidate)
 
     def select(self, loaded: LoadedAvatar) -> None:
         """Switch the avatar, live."""
@@ -115,17 +136,18 @@ class Session:
     def interrupt(self) -> Interrupted:
         """Drop the speech that has not left."""
         cut = self._pipeline.interrupt()
-        self._peer.hush()
+        self._output.hush()
         return Interrupted(cut.spoken_ms, cut.discarded_ms)
 
     async def run(self) -> None:
-        """Play until the visitor has left or something broke, and close. Cancelling closes too."""
+        """Play until the visitor has left, everything was said or something broke, and close; cancelling closes too."""
         reason: StudioError | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                works = [tasks.create_task(work) for work in (self._play(), self._peer.encode(), self._report())]
-                await self._attend()
-                for work in works:
+                ends = [tasks.create_task(work) for work in (self._attend(), self._play())]
+                works = [tasks.create_task(work) for work in (self._output.encode(), self._report(), self._speak())]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                for work in (*ends, *works):
                     work.cancel()
         except* StudioError as group:
             reason = next(error for error in group.exceptions if isinstance(error, StudioError))
@@ -147,40 +169,54 @@ class Session:
         self._count_losses()
         try:
             await self._pipeline.aclose()
-            await self._peer.aclose(CLOSE_LIMIT)
+            await self._output.aclose(CLOSE_LIMIT)
         finally:
             self._move(Connection.CLOSED)
             self._closed.set()
 
     async def _attend(self) -> None:
-        """Return when the peer has gone.
+        """Return when the output has gone.
 
         Raises:
             PeerTimeout: It never came.
         """
         try:
             async with asyncio.timeout(self._spec.ice.connect_limit):
-                state = await self._peer.until("connected", "failed", "closed")
+                state = await self._output.until("connected", "failed", "closed")
         except TimeoutError as error:
             raise PeerTimeout from error
         if state == "failed":
             raise PeerTimeout(detail="ICE or DTLS failed")
         if state == "connected":
             self._move(Connection.LIVE)
-            await self._peer.until("failed", "closed")
+            await self._output.until("failed", "closed")
+
+    async def _speak(self) -> None:
+        await self._output.until("connected", "failed", "closed")
+        if self._source is not None:
+            await self._source.run(self._pipeline)
+            self._has_said_all = True
 
     async def _play(self) -> None:
-        await self._peer.until("connected", "failed", "closed")
-        while True:
-            beat = await self._pipeline.next()
-            self._peer.send(self._pipeline.slot, beat, self._pipeline.arrived)
-            self._beats += 1
-            self._stats.count("studio_beats_total", kind="speech" if beat.speech else "idle")
-            self._lateness.append(self._pipeline.lateness * 1000)
-            self._stats.observe("studio_beat_lateness_ms", self._lateness[-1])
-            if beat.speech is not self._is_speaking:
-                self._is_speaking = beat.speech
-                self._push_state()
+        """Return when everything was said and has left."""
+        await self._output.until("connected", "failed", "closed")
+        with contextlib.suppress(StopAsyncIteration):
+            farewell = FAREWELL_SLOTS
+            while farewell:
+                await self._output.room()
+                self._send_on(await self._pipeline.next())
+                farewell -= self._has_said_all and self._pipeline.is_finished
+        await self._output.finish()
+
+    def _send_on(self, beat: Beat) -> None:
+        self._output.send(self._pipeline.slot, beat, self._pipeline.arrived)
+        self._beats += 1
+        self._stats.count("studio_beats_total", kind="speech" if beat.speech else "idle")
+        self._lateness.append(self._pipeline.lateness * 1000)
+        self._stats.observe("studio_beat_lateness_ms", self._lateness[-1])
+        if beat.speech is not self._is_speaking:
+            self._is_speaking = beat.speech
+            self._push_state()
 
     async def _report(self) -> None:
         before = time.monotonic()
@@ -195,10 +231,11 @@ class Session:
 
     def _count_losses(self) -> None:
         """Hand on what was lost since the last time."""
+        stale = self._output.microphone.stale if isinstance(self._output, Peer) else 0
         losses = (
             ("studio_late_beats_total", "", self._pipeline.late),
             ("studio_dropped_total", "backlog", self._pipeline.dropped),
-            ("studio_dropped_total", "stale_sound", self._peer.microphone.stale),
+            ("studio_dropped_total", "stale_sound", stale),
         )
         for name, what, total in losses:
             if more := total - self._counted.get(name + what, 0):
@@ -211,7 +248,7 @@ class Session:
             queue_depth=self._pipeline.depth,
             beat_lateness_ms=round(percentile(self._lateness, 0.95), 1),
             engine_ms=round(self._pipeline.loaded.scheduler.step_ms(), 2),
-            dropped=self._pipeline.dropped + self._pipeline.late + self._peer.dropped,
+            dropped=self._pipeline.dropped + self._pipeline.late + self._output.dropped,
         )
 
     def _hear(self, pcm: NDArray[np.int16], arrived: float) -> None:
