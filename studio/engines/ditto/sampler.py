@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engines.ditto.types import MOTION_DIM, Floats
+from studio.engines.runtime import Model
 
 FRAMES = 80
 """Frames in a window: 3.2 s."""
@@ -83,6 +84,16 @@ def schedule(steps: int) -> Schedule:
     sigma = np.sqrt((one - now / then) * (one - then) / (one - now))
     rest = np.maximum(one - then - sigma**2, np.float32(0))  # upstream's is below zero, and NaN, for T = 3
     return Schedule(times, np.stack([np.sqrt(then), np.sqrt(rest), sigma], axis=1).astype(np.float32))
+
+
+def denoiser(network: Model) -> Denoise:
+    """Return the diffusion network as the sampler calls it."""
+
+    def denoise(x: Floats, start: Floats, condition: Floats, time: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        answer = network.run({"x": x, "cond_frame": start, "cond": condition, "time_cond": time})
+        return answer["pred_noise"], answer["x_start"]
+
+    return denoise
 
 
 def draw(noise: Noise, count: int) -> Floats:

@@ -2,7 +2,7 @@
 
 Every five frames (200 ms) one window of 6480 samples is heard: three frames of past, five of present, two of future
 and 80 samples; of its 20 output rows, the ten of the present become five frames. The two ways to lay the windows differ
-by 80 samples, as upstream. Calls no network: windows go out, answers come in. Specification: section 6.
+by 80 samples, as upstream. Specification: section 6.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from studio.beat import SAMPLES_PER_BEAT
 from studio.engines.ditto.types import Floats
+from studio.engines.runtime import Model
 
 FRAMES = 5
 """Frames of speech features that one window gives."""
@@ -50,6 +51,34 @@ def offline_windows(wave: Floats) -> Floats:
     return np.stack([padded[start : start + WINDOW] for start in starts])
 
 
+class Hearing:
+    """The speech network.
+
+    Args:
+        network: ``hubert``; T = 20 rows for each window.
+    """
+
+    def __init__(self, network: Model) -> None:
+        self._network = network
+        self._silence: Floats | None = None
+
+    def features(self, windows: Floats) -> Floats:
+        """Return the frames of m windows (m, 6480), one after another: (5 m, width).
+
+        Raises:
+            EngineFault: The network failed.
+        """
+        answers = self._network.run({"input_values": windows})["encoding_out"]
+        rows = answers.reshape(len(windows), -1, answers.shape[-1])
+        return np.concatenate([present(one) for one in rows])
+
+    def silence(self, frames: int) -> Floats:
+        """Return ``frames`` frames of silence, by the offline rule: all windows are zeros, so one is heard, once."""
+        if self._silence is None:
+            self._silence = self.features(np.zeros((1, WINDOW), np.float32))
+        return np.tile(self._silence, (-(-frames // FRAMES), 1))[:frames]
+
+
 class SpeechStream:
     """Sound as it comes in, cut into the windows of the online way."""
 
@@ -70,7 +99,3 @@ class SpeechStream:
         starts = range(0, len(self._wave), HOP)
         padded = np.concatenate([self._wave, np.zeros(WINDOW, np.float32)])
         return [padded[start : start + WINDOW] for start in starts]
-
-    def restart(self, aligned: int) -> None:
-        """Forget what was heard; ``aligned`` samples of the window to come are counted as heard, in silence."""
-        self._wave = np.zeros(LEAD + aligned, np.float32)
