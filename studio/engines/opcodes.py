@@ -58,7 +58,7 @@ class Machine:
         self._stack: list[object] = []
         self._marks: list[int] = []
         self._memo: dict[int, object] = {}
-        self._unfinished: dict[int, tuple[object, State]] = {}
+        self._states: dict[int, tuple[object, State, bool]] = {}
         self._made_bytes = 0
 
     def read(self) -> object:
@@ -91,13 +91,13 @@ class Machine:
         if self._made_bytes > self.limits.made_bytes:
             self.refuse(f"unfolds to more than {self.limits.made_bytes / 1e6:.0f} MB; that is no file of ours")
 
-    def await_state(self, value: object, complete: State) -> None:
-        """Let the next state given to ``value`` complete it; without one the reading fails."""
-        self._unfinished[id(value)] = (value, complete)
+    def await_state(self, value: object, complete: State, required: bool = True) -> None:
+        """Let the next state given to ``value`` complete it; where one is required, the reading fails without."""
+        self._states[id(value)] = (value, complete, required)
 
     def is_finished(self, value: object) -> bool:
         """Is nothing left to be given to ``value``?"""
-        return id(value) not in self._unfinished
+        return id(value) not in self._states
 
     def word(self, text: str) -> Word:
         """Return a word, if it is one of ours."""
@@ -233,8 +233,8 @@ class Machine:
 
     def _build(self) -> None:
         state = self._pop()
-        value, complete = self._unfinished.pop(id(self._top()), (None, None))
-        if value is None or complete is None:
+        _, complete, _ = self._states.pop(id(self._top()), (None, None, False))
+        if complete is None:
             self.refuse("wants to change a value that is complete, and was not opened")
         complete(self, state)
 
@@ -248,7 +248,7 @@ class Machine:
 
     def _finished(self) -> object:
         result = self._pop()
-        if self._stack or self._unfinished:
+        if self._stack or any(required for _, _, required in self._states.values()):
             self.damaged()
         complaint = tangle(result, self._leaves, self.limits)
         return self.refuse(complaint) if complaint else result
