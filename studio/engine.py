@@ -56,7 +56,7 @@ class Options:
     seed: int = 0
     """Seeds everything random in the take; the same seed and sound give the same beats."""
     values: Mapping[str, object] = field(default_factory=dict)
-    """Engine options of the offer, already validated by the engine's ``begin``."""
+    """Engine options of the offer; the engine judges them, in ``admit``."""
 
 
 class Avatar(Protocol):
@@ -94,12 +94,13 @@ class Engine(Protocol):
     """One loaded model on one device; synchronous.
 
     A chunk in, a beat out, in order: ``step`` returns for each pair a list that is empty or several beats
-    long, and chunk n's beat has index n and the very samples of chunk n. ``lookahead`` chunks may be held back.
+    long, and chunk n's beat has index n and the very samples of chunk n. ``step`` may hold back as many chunks
+    as ``admit`` said.
     """
 
     name: str
     lookahead: int
-    """Beats of future sound needed before a picture can be drawn."""
+    """Beats of future sound needed before a picture can be drawn, at the most; `admit` tells a visit's own number."""
     lanes: int
     """Threads that may call ``step`` at once, each with takes of its own."""
     max_batch: int
@@ -118,8 +119,18 @@ class Engine(Protocol):
     def load(self, prepared: Prepared) -> Avatar:
         """Bring source features onto the device."""
 
+    def admit(self, avatar: Avatar, options: Options) -> int:
+        """Judge a visit's options before it takes a seat, and return its look-ahead in beats, 0..`lookahead`.
+
+        Called on the event loop: < 1 ms, no device, no files. What was admitted, ``begin`` takes.
+
+        Raises:
+            BadMessage: An option that this engine does not have, of a wrong type or out of range; the sentence names
+                the option and says what is allowed.
+        """
+
     def begin(self, avatar: Avatar, options: Options) -> Take:
-        """Start a visit's recurrent state."""
+        """Start a visit's recurrent state, with options that ``admit`` has let in."""
 
     def step(self, batch: Sequence[tuple[Take, AudioChunk]]) -> list[list[Beat]]:
         """Advance each take by one chunk; a take appears at most once in a batch."""

@@ -69,10 +69,13 @@ class Pipeline:
 
     Args:
         loaded: Whom to play.
-        options: For the engine's `begin`.
+        options: The visit's; judged by the engine's `admit`.
         paced: Follow the clock; False: as fast as the engine, every beat of the sound, until `is_finished`.
         queue_seconds: Sound that may wait.
         clock: Seconds; `time.monotonic`.
+
+    Raises:
+        BadMessage: The engine does not take the options; no seat was taken.
     """
 
     def __init__(
@@ -151,7 +154,7 @@ class Pipeline:
 
     async def room(self, beats: int) -> None:
         """Return when fewer than ``beats`` wait besides the engine's look-ahead, and the queue has room for one."""
-        while self.depth >= beats + self._loaded.engine.lookahead or self._timeline.waiting >= self._queue_beats:
+        while self.depth >= beats + self._lookahead or self._timeline.waiting >= self._queue_beats:
             self._left.clear()
             await self._left.wait()
 
@@ -175,10 +178,15 @@ class Pipeline:
         return cut
 
     def switch(self, loaded: LoadedAvatar, options: Options) -> None:
-        """Go on with another avatar; what has not left yet is spoken by the new one."""
-        self._loaded.scheduler.leave(self._seat)
-        self._picture = None
+        """Go on with another avatar; what has not left yet is spoken by the new one.
+
+        Raises:
+            BadMessage: Its engine does not take the options; the old one plays on.
+        """
+        before, seat = self._loaded.scheduler, self._seat
         self._seat = self._take(loaded, options)
+        self._picture = None
+        before.leave(seat)
 
     async def next(self) -> Beat:
         """Return the beat that leaves now; `slot` and `lateness` say when. Cancelling loses nothing.
@@ -222,10 +230,11 @@ class Pipeline:
             raise self._fault
 
     def _take(self, loaded: LoadedAvatar, options: Options) -> Seat:
+        self._lookahead = loaded.engine.admit(loaded.avatar, options)
         seat = loaded.scheduler.seat(loaded.avatar, options, self._on_beats, self._on_fault)
         self._loaded, self._seat = loaded, seat
-        self._listener.hangover = max(HANGOVER_BEATS, loaded.engine.lookahead + 2)
-        self._timeline.play(loaded.avatar, loaded.engine.lookahead)
+        self._listener.hangover = max(HANGOVER_BEATS, self._lookahead + 2)
+        self._timeline.play(loaded.avatar, self._lookahead)
         return seat
 
     def _ask(self, chunk: AudioChunk, position: int) -> None:
@@ -261,7 +270,7 @@ class Pipeline:
         if self._loaded.avatar.restless:
             self._timeline.skip_silence(keep=LIVE_SLACK)
         else:
-            self._pacer.owe_at_least(self.depth - self._loaded.engine.lookahead - LIVE_SLACK)
+            self._pacer.owe_at_least(self.depth - self._lookahead - LIVE_SLACK)
 
     def _fill(self, starves: bool) -> None:
         """Make up silence where the source is late or has stopped without a word, and for the restless."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from studio import messages
 from studio.beat import Beat
 from studio.engine import Options
-from studio.errors import EngineFault, PeerTimeout, StudioError
+from studio.errors import BadMessage, EngineFault, PeerTimeout, StudioError
 from studio.messages import Answer, Candidate, Fault, Interrupted, Offer, ServerMessage, State
 from studio.output import Output
 from studio.peer import Peer
@@ -129,8 +129,11 @@ class Session:
             self._output.add_candidate(candidate)
 
     def select(self, loaded: LoadedAvatar) -> None:
-        """Switch the avatar, live."""
-        self._pipeline.switch(loaded, self._options)
+        """Switch the avatar, live. The offer's options go along, unless they are none of its engine's."""
+        try:
+            self._pipeline.switch(loaded, self._options)
+        except BadMessage:
+            self._pipeline.switch(loaded, Options(self._options.seed))
         self._push_state()
 
     def interrupt(self) -> Interrupted:

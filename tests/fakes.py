@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from studio.beat import SAMPLE_RATE, AudioChunk, Beat
 from studio.engine import Avatar, Finding, Options, Prepared, Progress, Take
-from studio.errors import AvatarNotFound
+from studio.errors import AvatarNotFound, BadMessage
 from studio.messages import ServerMessage
 from studio.scheduler import Scheduler
 from studio.spec import AvatarSpec
@@ -62,10 +62,11 @@ class FakeEngine:
         lookahead: Chunks held back.
         lanes: Threads.
         max_batch: Pairs per step.
+        bad: A visit's option that is refused.
     """
 
-    def __init__(self, lookahead: int = 0, lanes: int = 1, max_batch: int = 8) -> None:
-        self.name = "fake"
+    def __init__(self, lookahead: int = 0, lanes: int = 1, max_batch: int = 8, bad: str = "bad") -> None:
+        self.name, self.bad = "fake", bad
         self.lookahead, self.lanes, self.max_batch = lookahead, lanes, max_batch
         self.batches: list[int] = []
         self.takes: list[FakeTake] = []
@@ -87,6 +88,11 @@ class FakeEngine:
 
     def load(self, prepared: Prepared) -> FakeAvatar:
         return FakeAvatar()
+
+    def admit(self, avatar: Avatar, options: Options) -> int:
+        if self.bad in options.values:
+            raise BadMessage(f"The option {self.bad} is not allowed.")
+        return self.lookahead
 
     def begin(self, avatar: Avatar, options: Options) -> FakeTake:
         assert isinstance(avatar, FakeAvatar)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from studio.beat import FPS, SAMPLE_RATE, SAMPLES_PER_BEAT, AudioChunk, Beat
 from studio.engine import Avatar, Finding, Options, Prepared, Progress, Take
-from studio.errors import ConfigError
+from studio.errors import BadMessage, ConfigError
 from studio.spec import AvatarSpec
 
 SIZE = 512
@@ -176,8 +176,18 @@ class TestcardEngine:
         """Draw the card."""
         return TestcardAvatar(_beeps(prepared.spec))
 
+    def admit(self, avatar: Avatar, options: Options) -> int:
+        """Return 0; a visit has no options.
+
+        Raises:
+            BadMessage: It wants one.
+        """
+        if options.values:
+            raise BadMessage(f"The test card has no option for a visit called {next(iter(options.values))[:40]!r}.")
+        return self.lookahead
+
     def begin(self, avatar: Avatar, options: Options) -> TestcardTake:
-        """Start a visit; no option changes it."""
+        """Start a visit."""
         assert isinstance(avatar, TestcardAvatar)
         return TestcardTake(avatar)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from studio.beat import SAMPLES_PER_BEAT, AudioChunk, Beat
 from studio.engine import ENGINES, Avatar, Engine, Options, Prepared, load_engine
+from studio.errors import BadMessage
 from studio.spec import AvatarSpec
 
 AVATARS = Path(__file__).parents[2] / "static" / "avatars"
@@ -103,11 +104,17 @@ def same(a: Sequence[Beat], b: Sequence[Beat]) -> bool:
 def test_constants_are_sane(stage: Stage) -> None:
     engine, avatar = stage.engine, stage.avatar
     assert engine.name in ENGINES
-    assert engine.lookahead >= 0
+    assert 0 <= engine.admit(avatar, Options()) <= engine.lookahead
     assert engine.lanes >= 1
     assert engine.max_batch >= 1
     assert avatar.width % 2 == avatar.height % 2 == 0
     assert avatar.idle_length == 1 or avatar.idle_length >= 200
+
+
+def test_option_that_no_engine_has_is_refused_by_name(stage: Stage) -> None:
+    with pytest.raises(BadMessage) as refusal:
+        stage.engine.admit(stage.avatar, Options(values={"wingspan": 3}))
+    assert refusal.value.message.endswith(".")
 
 
 def test_idle_pictures_have_the_avatars_shape_and_wrap(stage: Stage) -> None:

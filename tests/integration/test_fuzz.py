@@ -116,7 +116,7 @@ def judge(body: dict[str, Any]) -> None:
 VALID: tuple[dict[str, Any], ...] = (
     {"type": "get_avatars"},
     {"type": "select_avatar", "avatar_id": "ada"},
-    {"type": "offer", "sdp": "v=0\r\n", "avatar_id": "ada", "options": {"seed": 1}},
+    {"type": "offer", "sdp": "v=0\r\n", "avatar_id": "ada", "options": {}},
     {
         "type": "ice_candidate",
         "candidate": {"candidate": CANDIDATE, "sdpMid": "0", "sdpMLineIndex": 0, "usernameFragment": "AbCd"},

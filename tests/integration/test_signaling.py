@@ -142,6 +142,17 @@ async def test_stop_frees_the_seat_and_the_socket_takes_another_offer(studio: In
             await first_picture(pc)
 
 
+async def test_offer_with_an_option_that_is_refused_is_answered_and_the_next_one_is_served(studio: Inside) -> None:
+    async with studio.socket() as socket, page_peer(camera=False) as pc:
+        sdp, _ = await offered(pc)
+        await socket.send_json({"type": "offer", "sdp": sdp, "avatar_id": "ada", "options": {"volume": 3}})
+        error = await heard(socket, "error", "state")
+        assert (error["code"], "volume" in error["message"]) == ("bad_message", True)
+        assert await studio.is_empty(0.0)
+        await talk(socket, pc)
+        await first_picture(pc)
+
+
 async def test_avatar_switches_live_on_the_same_peer(studio: Inside) -> None:
     async with studio.socket() as socket, page_peer(camera=False) as pc:
         await talk(socket, pc)

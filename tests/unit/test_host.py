@@ -105,6 +105,17 @@ async def test_offer_that_cannot_be_answered_leaves_no_session() -> None:
         await until(lambda: outbox.of(Fault))
 
 
+async def test_offer_whose_options_are_refused_takes_no_seat_and_the_next_one_may() -> None:
+    async with house() as it:
+        outbox = Outbox()
+        visitor = it.host.open(outbox)
+        with pytest.raises(BadMessage, match="option bad"):
+            await it.host.offer(visitor, Offer("v=0", options={"bad": 1}))
+        assert it.host.capacity().taken == 0 and it.loaded.scheduler.takes == 0 and outbox.messages == []
+        with pytest.raises(OfferInvalid):
+            await it.host.offer(visitor, Offer("v=0", options={"good": 1}))
+
+
 async def test_house_without_seats_refuses_and_counts() -> None:
     async with house(sessions=1) as it:
         it.host.capacity = lambda: Capacity(1, 1)  # type: ignore[method-assign]

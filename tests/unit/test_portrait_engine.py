@@ -131,11 +131,13 @@ def test_missing_source_is_a_sentence(engine: PortraitEngine, tmp_path: Path) ->
         engine.fingerprint(AvatarSpec("me", tmp_path / "me.jpg"))
 
 
-@pytest.mark.parametrize("options", [{"expressiveness": 3}, {"expressiveness": "much"}, {"smile": 1}])
+@pytest.mark.parametrize(
+    "options", [{"expressiveness": 3}, {"expressiveness": "much"}, {"expressiveness": True}, {"smile": 1}]
+)
 def test_options_out_of_range_are_refused(
     engine: PortraitEngine, avatar: PortraitAvatar, options: dict[str, object]
 ) -> None:
     with pytest.raises(ConfigError, match="expressiveness"):
         engine.fingerprint(replace(SPEC, options=options))
     with pytest.raises(BadMessage, match="expressiveness"):
-        engine.begin(avatar, Options(values=options))
+        engine.admit(avatar, Options(values=options))

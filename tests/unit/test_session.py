@@ -12,7 +12,7 @@ from studio.messages import Candidate, Fault, Interrupted, Offer, State
 from studio.session import LEGAL, Connection, Session
 from studio.spec import StudioSpec
 from studio.stats import Stats
-from tests.fakes import FakeEngine, FakeLoaded, Outbox
+from tests.fakes import FakeEngine, FakeLoaded, Outbox, until
 
 
 @contextlib.asynccontextmanager
@@ -65,6 +65,20 @@ async def test_switch_is_pushed() -> None:
         assert loaded.scheduler.takes == 0 and other.scheduler.takes == 1
         await session.aclose()
         await other.scheduler.aclose()
+
+
+async def test_switch_leaves_behind_options_that_the_other_engine_does_not_have() -> None:
+    loaded, outbox = FakeLoaded.of(FakeEngine()), Outbox()
+    session = Session("abc", loaded, Options(7, {"shape": 1}), StudioSpec(()), Stats(), outbox)
+    alike, plain = FakeLoaded.of(FakeEngine(), avatar_id="alike"), FakeLoaded.of(FakeEngine(bad="shape"), avatar_id="x")
+    for other in (alike, plain):
+        session.select(other)
+    await until(lambda: alike.engine.takes and plain.engine.takes)
+    assert alike.engine.takes[0].options == Options(7, {"shape": 1})
+    assert plain.engine.takes[0].options == Options(7)
+    await session.aclose()
+    for one in (loaded, alike, plain):
+        await one.scheduler.aclose()
 
 
 async def test_candidates_after_the_end_are_ignored() -> None:

@@ -11,7 +11,7 @@ import pytest
 from studio.beat import AudioChunk
 from studio.engine import Options, Prepared
 from studio.engines.testcard import IDLE_LENGTH, SIZE, TestcardAvatar, TestcardEngine, read_strip
-from studio.errors import ConfigError
+from studio.errors import BadMessage, ConfigError
 from studio.spec import AvatarSpec
 
 
@@ -65,6 +65,13 @@ def test_sound_passes_through_without_beep() -> None:
     assert beat.pcm is heard.pcm
     assert (beat.index, beat.speech, beat.phase) == (25, True, 25)
     assert not avatar.restless
+
+
+def test_visit_has_no_options() -> None:
+    engine = TestcardEngine()
+    assert engine.admit(card(), Options()) == 0
+    with pytest.raises(BadMessage, match="'volume'"):
+        engine.admit(card(), Options(values={"volume": 3}))
 
 
 def test_beep_sounds_exactly_in_the_flash() -> None:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from studio.beat import AudioChunk, Beat
 from studio.engine import Avatar, Finding, Options, Prepared, Progress, Take
+from studio.engines.imagefile import read_bytes
 from studio.engines.portrait import character, renderer, rig
 from studio.engines.portrait.bases import build_geometry
-from studio.engines.portrait.imagefile import read_bytes
 from studio.engines.portrait.life import idle_poses
 from studio.engines.portrait.photo import portrait_source
 from studio.engines.portrait.renderer import Face, Renderer
@@ -118,17 +118,22 @@ class PortraitEngine:
         Renderer(avatar.face).render(avatar.poses[0])
         return avatar
 
-    def begin(self, avatar: Avatar, options: Options) -> PortraitTake:
-        """Start a visit.
+    def admit(self, avatar: Avatar, options: Options) -> int:
+        """Return 1.
 
         Raises:
             BadMessage: An option out of range, or unknown.
         """
-        assert isinstance(avatar, PortraitAvatar)
         try:
-            chosen = expressiveness({"expressiveness": avatar.expressiveness, **options.values})
+            expressiveness(options.values)
         except ConfigError as error:
             raise BadMessage(error.message) from error
+        return self.lookahead
+
+    def begin(self, avatar: Avatar, options: Options) -> PortraitTake:
+        """Start a visit."""
+        assert isinstance(avatar, PortraitAvatar)
+        chosen = expressiveness({"expressiveness": avatar.expressiveness, **options.values})
         return PortraitTake(avatar, BandVoice(), Renderer(avatar.face), options.seed, chosen)
 
     def step(self, batch: Sequence[tuple[Take, AudioChunk]]) -> list[list[Beat]]:
@@ -156,7 +161,8 @@ def expressiveness(options: Mapping[str, object]) -> float:
     """
     low, high = EXPRESSIVENESS
     value = options.get("expressiveness", 1.0)
-    if set(options) <= {"expressiveness"} and isinstance(value, (int, float)) and low <= value <= high:
+    is_alone = set(options) <= {"expressiveness"}
+    if is_alone and isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high:
         return float(value)
     raise ConfigError(f"A portrait has one option: expressiveness, a number from {low} to {high}.")
 
