@@ -26,6 +26,7 @@ from av.frame import Frame
 from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
+from studio import picture
 from studio.beat import FPS, SAMPLE_RATE, SAMPLES_PER_BEAT, Beat
 from studio.spec import MediaSpec
 from studio.stats import Stats
@@ -251,10 +252,11 @@ class BeatCoder:
 
     Args:
         stats: Gets the CPU time of ``convert``, ``encode_video`` and ``encode_audio``.
+        scale: Of the picture's sides, 0.1..1.
     """
 
-    def __init__(self, stats: Stats) -> None:
-        self._stats = stats
+    def __init__(self, stats: Stats, scale: float = 1.0) -> None:
+        self._stats, self._scale = stats, scale
         self._encoders: dict[str, Encoder] = {}
         self._wants_keyframe = False
 
@@ -271,7 +273,7 @@ class BeatCoder:
         if (encoder := self._encoders.get("video")) is None:
             return None
         with self._stats.stage("convert"):
-            frame = video_frame(beat.picture, slot)
+            frame = video_frame(picture.scale(beat.picture, *picture.scaled(beat.picture, self._scale)), slot)
         with self._stats.stage("encode_video"):
             wants_keyframe, self._wants_keyframe = self._wants_keyframe, False
             return Encoded(*encoder.encode(frame, wants_keyframe))

@@ -7,10 +7,11 @@ and nothing here knows of sockets: what a visitor must hear goes into the ``send
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -34,9 +35,11 @@ from studio.messages import (
     Stop,
     Stopped,
 )
+from studio.output import Output
 from studio.pipeline import LoadedAvatar
 from studio.scheduler import HEADROOM
 from studio.session import Connection, Session
+from studio.source import Source
 from studio.spec import StudioSpec
 from studio.stats import Stats
 
@@ -116,8 +119,16 @@ class SessionHost:
         self._visitors[session_id] = _Visitor(send, self._library.first_id)
         return session_id
 
-    async def offer(self, session_id: str, offer: Offer) -> Answer:
+    async def offer(
+        self, session_id: str, offer: Offer, source: Source | None = None, scale: float | None = None
+    ) -> Answer:
         """Take a seat and answer; a visit that goes on under this id is ended first.
+
+        Args:
+            session_id: From `open`.
+            offer: What the other side offers.
+            source: What is spoken, from the moment media can flow; the visit ends with it.
+            scale: Of the avatar's sides; None: as configured.
 
         Raises:
             StudioFull: No seat left.
@@ -129,15 +140,43 @@ class SessionHost:
         visitor = self._visitor(session_id)
         async with visitor.lock:
             await self._end(visitor)
-            loaded = self._library.get(offer.avatar_id or visitor.avatar_id)
-            visitor.avatar_id = loaded.spec.id
-            capacity = self.capacity()
-            if capacity.taken >= capacity.seats:
-                self._stats.count("studio_refused_total")
-                raise StudioFull
+            loaded = self._cast(visitor, offer.avatar_id or visitor.avatar_id)
             options = Options(values=offer.options)
-            visitor.session = Session(session_id, loaded, options, self._spec, self._stats, visitor.send)
+            spec = self._spec
+            if scale is not None:
+                spec = dataclasses.replace(spec, media=dataclasses.replace(spec.media, scale=scale))
+            visitor.session = Session(session_id, loaded, options, spec, self._stats, visitor.send, source=source)
             return await self._begin(visitor, visitor.session, offer)
+
+    async def play(
+        self, session_id: str, avatar_id: str, output: Output, source: Source | None = None, *,
+        options: Mapping[str, object] | None = None, paced: bool = True,
+    ) -> None:  # fmt: skip
+        """Take a seat for a visit that needs no offer; its beats go to ``output``, which ends with it.
+
+        Args:
+            session_id: From `open`; a visit that goes on under this id is ended first.
+            avatar_id: Whom to play.
+            output: Where to.
+            source: What is spoken; nothing by default, until somebody speaks into the session.
+            options: The engine's.
+            paced: Follow the clock; False: every beat of the sound, as fast as the output takes them.
+
+        Raises:
+            StudioFull: No seat left.
+            AvatarNotFound: No such avatar.
+            AvatarNotReady: It cannot run here, or not yet.
+        """
+        visitor = self._visitor(session_id)
+        async with visitor.lock:
+            await self._end(visitor)
+            loaded = self._cast(visitor, avatar_id)
+            visitor.session = Session(
+                session_id, loaded, Options(values=options or {}), self._spec, self._stats, visitor.send,
+                output=output, source=source, paced=paced,
+            )  # fmt: skip
+            visitor.session.begin()
+            self._spawn(visitor.session.run())
 
     def candidate(self, session_id: str, candidate: Candidate) -> None:
         """Add a remote candidate, also one that comes before its offer.
@@ -202,6 +241,16 @@ class SessionHost:
         except KeyError:
             raise BadMessage("This session has ended. Reload the page.") from None
 
+    def _cast(self, visitor: _Visitor, avatar_id: str) -> LoadedAvatar:
+        """Return the avatar if there is a seat for it."""
+        loaded = self._library.get(avatar_id)
+        visitor.avatar_id = loaded.spec.id
+        capacity = self.capacity()
+        if capacity.taken >= capacity.seats:
+            self._stats.count("studio_refused_total")
+            raise StudioFull
+        return loaded
+
     async def _begin(self, visitor: _Visitor, session: Session, offer: Offer) -> Answer:
         try:
             early, visitor.early = visitor.early, []
@@ -252,7 +301,7 @@ class SessionHost:
         beats = sum(self._stats.value("studio_beats_total", kind=kind) for kind in ("speech", "idle"))
         if beats < ENOUGH_BEATS:
             return ENCODE_MS
-        return self._stats.spent_ms("convert", "encode_video", "encode_audio") / beats
+        return self._stats.spent_ms("convert", "encode_video", "encode_audio", "encode_images") / beats
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

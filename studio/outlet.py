@@ -88,14 +88,15 @@ class Outlet:
 
     Args:
         stats: Counts.
+        scale: Of the pictures' sides, 0.1..1.
     """
 
-    def __init__(self, stats: Stats) -> None:
+    def __init__(self, stats: Stats, scale: float = 1.0) -> None:
         self.video, self.audio = PacketTrack("video", stats), PacketTrack("audio", stats)
         self.dropped = 0
         """Pictures, or whole beats, that the encoders were too slow for."""
         self._stats = stats
-        self._coder = BeatCoder(stats)
+        self._coder = BeatCoder(stats, scale)
         self._released: deque[_Released] = deque()
         self._release = asyncio.Event()
 

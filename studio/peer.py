@@ -67,7 +67,7 @@ class Peer:
         self._addresses = host_addresses(ice, host)
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=_ice_servers(ice)))
         self._pc.on("connectionstatechange", self._on_change)
-        self._outlet = Outlet(stats)
+        self._outlet = Outlet(stats, media.scale)
         self.microphone = Microphone()
         self._decoders: dict[int, Decode | None] = {}
         self._early: list[Candidate] = []

@@ -36,6 +36,12 @@ def to_rgb(picture: Picture) -> Rgb:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_YUV2RGB_I420), np.uint8)
 
 
+def scaled(picture: Picture, factor: float) -> tuple[int, int]:
+    """Return even width and height of the picture made ``factor`` times as large."""
+    width, height = (max(2, round(side * factor / 2) * 2) for side in size(picture))
+    return width, height
+
+
 def planes(picture: Picture) -> tuple[Picture, Picture, Picture]:
     """Return views of Y (H, W), U and V (H // 2, W // 2)."""
     width, height = size(picture)
@@ -59,6 +65,11 @@ def scale(picture: Picture, width: int, height: int) -> Picture:
     for source, target in zip(planes(picture), planes(result), strict=True):
         target[:] = cv2.resize(source, (target.shape[1], target.shape[0]), interpolation=how)
     return result
+
+
+def blend(below: Picture, above: Picture, weight: float) -> Picture:
+    """Return ``above`` laid over ``below``; ``weight`` 0..1 of ``above``."""
+    return np.asarray(cv2.addWeighted(above, weight, below, 1 - weight, 0), np.uint8)
 
 
 def jpeg(picture: Picture, quality: int = 85) -> bytes:

@@ -51,6 +51,8 @@ class MediaSpec:
     bitrate_max_bps: int = 2_500_000
     encode_threads: int = 0
     """Threads of the encoding pool; 0: one per core."""
+    scale: float = 1.0
+    """Of the avatar's sides, as peers get them."""
 
 
 @dataclass(frozen=True, slots=True)

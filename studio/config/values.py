@@ -19,6 +19,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "media.bitrate_min_bps": (50_000, 20_000_000),
     "media.bitrate_max_bps": (50_000, 20_000_000),
     "media.encode_threads": (0, 256),
+    "media.scale": (0.1, 1),
     "ice.turn_ttl": (60, 604_800),
     "ice.gather_limit": (0.05, 10),
     "ice.connect_limit": (1, 300),
