@@ -1,4 +1,4 @@
-"""The speech to learn from: three sets, made once and kept in the work folder."""
+"""The speech to learn from: four sets, made once and kept in the work folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from faker import Faker
 
-from training import espeak, flite, grid, utterance
+from training import espeak, festival, flite, grid, utterance
 from training.utterance import Utterance
 
 Say = Callable[[str], None]
@@ -21,7 +21,7 @@ def sources(work: Path, grid_folder: Path, hours: Mapping[str, float], seed: int
     Args:
         work: Keeps what was made.
         grid_folder: The measured clips.
-        hours: Of ``espeak`` and ``flite`` speech.
+        hours: Of ``espeak``, ``flite`` and ``festival`` speech.
         seed: Of everything drawn.
         say: Hears what goes on.
     """
@@ -32,6 +32,10 @@ def sources(work: Path, grid_folder: Path, hours: Mapping[str, float], seed: int
     makers: dict[str, tuple[str, Callable[[], list[Utterance]]]] = {
         "espeak": (f"{hours['espeak']:g}h-{seed}", lambda: _espeak(dice("espeak"), hours["espeak"] * 3600)),
         "flite": (f"{hours['flite']:g}h-{seed}", lambda: _flite(dice("flite"), hours["flite"] * 3600, work)),
+        "festival": (
+            f"{hours['festival']:g}h-{seed}",
+            lambda: _festival(dice("festival"), hours["festival"] * 3600, work / "festival"),
+        ),
         "grid": ("1", lambda: grid.read(grid_folder)),
     }  # fmt: skip
     paths = {}
@@ -73,6 +77,20 @@ def _flite(dice: random.Random, seconds: float, work: Path) -> list[Utterance]:
         seconds -= 0.05 if said is None else said.seconds
         if said is not None and 0.3 < said.seconds < LONGEST_S:
             result.append(said)
+    return result
+
+
+def _festival(dice: random.Random, seconds: float, scratch: Path) -> list[Utterance]:
+    fakers = {voice.locale: Faker(voice.locale) for voice in festival.VOICES.values()}
+    names, weights = list(festival.VOICES), [voice.often for voice in festival.VOICES.values()]
+    result: list[Utterance] = []
+    while seconds > 0:
+        name = dice.choices(names, weights)[0]
+        faker = fakers[festival.VOICES[name].locale]
+        texts = [(_text(faker, dice), dice.uniform(0.75, 1.25)) for _ in range(20)]
+        said = [u for u in festival.say_all(texts, name, scratch) if 0.3 < u.seconds < LONGEST_S]
+        seconds -= sum(u.seconds for u in said) + 0.05
+        result += said
     return result
 
 

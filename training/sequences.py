@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from training.augment import spoil
+from training.augment import racket, spoil
 from training.hearing import hear
 from training.mouths import CHANNELS, SILENCE, Phone, classes, curves
 from training.utterance import RATE, Utterance, load
@@ -20,6 +20,10 @@ Float = NDArray[np.float32]
 
 SECONDS = 12
 ROWS = SECONDS * 25
+RACKETS = 1 / 12
+"""Share of the lessons that begin with something else than a voice."""
+LEAD_S = 0.01
+"""How far targets run ahead of the lips: a causal network follows late by as much (measured on real talkers)."""
 PAUSES, PAUSE_CHANCE = (0.05, 0.2, 0.4, 0.8, 1.6), (0.3, 0.25, 0.2, 0.15, 0.1)
 
 
@@ -38,12 +42,18 @@ class Lesson:
 
 
 def compose(utterances: Sequence[Utterance], order: Sequence[int], dice: np.random.Generator) -> tuple[Lesson, int]:
-    """String utterances together until 12 s are full; return the lesson and how many were used."""
+    """String utterances together until 12 s are full; return the lesson and how many were used.
+
+    In one lesson of twelve nobody speaks until late, or at all, over a racket: a mouth is for voices.
+    """
     sound = np.zeros(SECONDS * RATE, np.float32)
     real = np.full((ROWS, 3), np.nan, np.float32)
     unknown = np.zeros(ROWS, bool)
     phones: list[Phone] = []
-    at, used = dice.uniform(0, 0.6), 0
+    is_racket = dice.random() < RACKETS
+    at, used = dice.uniform(3.0, 1.5 * SECONDS) if is_racket else dice.uniform(0, 0.6), 0
+    if is_racket:
+        sound += racket(len(sound), dice) * 10 ** (dice.uniform(-25, 0) / 20)
     while at < SECONDS - 0.5 and used < len(order):
         said = utterances[order[used]]
         used += 1
@@ -53,8 +63,9 @@ def compose(utterances: Sequence[Utterance], order: Sequence[int], dice: np.rand
         piece = piece[: len(sound) - start]
         sound[start : start + len(piece)] += piece
         stretch, end = up / 20, at + len(piece) / RATE
-        if phones and at > phones[-1].end:
-            phones.append(Phone(SILENCE, phones[-1].end, at))
+        silent_from = phones[-1].end if phones else 0.0
+        if at > silent_from:
+            phones.append(Phone(SILENCE, silent_from, at))
         heard = [Phone(p.symbol, at + p.start * stretch, at + p.end * stretch) for p in said.phones]
         phones += [p for p in heard if p.start < SECONDS]
         rows = np.arange(ROWS) / 25
@@ -63,7 +74,7 @@ def compose(utterances: Sequence[Utterance], order: Sequence[int], dice: np.rand
         if said.lips is not None:
             grid = np.arange(len(said.lips)) / 25
             for channel in range(3):
-                real[inside, channel] = np.interp((rows[inside] - at) / stretch, grid, said.lips[:, channel])
+                real[inside, channel] = np.interp((rows[inside] + LEAD_S - at) / stretch, grid, said.lips[:, channel])
         at = end + (0.0 if said.lips is not None else float(dice.choice(PAUSES, p=PAUSE_CHANCE)))
     phones = phones or [Phone(SILENCE, 0.0, SECONDS)]
     return _lesson(sound, phones, real, unknown, utterances, dice), used
@@ -77,9 +88,8 @@ def _lesson(
     utterances: Sequence[Utterance],
     dice: np.random.Generator,
 ) -> Lesson:
-    targets = curves(
-        [Phone(SILENCE, -1.0, phones[0].start), *phones, Phone(SILENCE, phones[-1].end, SECONDS + 1.0)], ROWS
-    )
+    whole = [Phone(SILENCE, -1.0, phones[0].start), *phones, Phone(SILENCE, phones[-1].end, SECONDS + 1.0)]
+    targets = curves([Phone(p.symbol, p.start - LEAD_S, p.end - LEAD_S) for p in whole], ROWS)
     is_real = ~np.isnan(real)
     targets[:, :3] = np.where(is_real, real, targets[:, :3])
     known = np.ones((ROWS, len(CHANNELS)), bool)
