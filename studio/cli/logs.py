@@ -6,8 +6,15 @@ import json
 import logging
 import time
 
-QUIET = ("aioice", "aiortc", "aiohttp.access", "asyncio", "numba", "PIL")
-"""Libraries that say a lot; they are heard from WARNING on, with ``--verbose`` from INFO on."""
+LEVELS = {
+    "aioice": logging.WARNING,  # a line for each pair of addresses that it tries
+    "aiortc": logging.WARNING,
+    "aiohttp.access": logging.INFO,
+    "asyncio": logging.INFO,
+    "numba": logging.INFO,
+    "PIL": logging.INFO,
+}
+"""From which level on libraries that say a lot are heard with ``--verbose``; without it, from WARNING on."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -33,5 +40,5 @@ def set_up_logs(verbose: bool, log_format: str) -> None:
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
     handler.setFormatter(JsonFormatter() if log_format == "json" else text)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+    for name, level in LEVELS.items():
+        logging.getLogger(name).setLevel(level if verbose else logging.WARNING)
