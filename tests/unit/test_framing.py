@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from studio.engines.imagefile import read_portrait
 from studio.engines.portrait.framing import CENTRE, FACE_WIDTH, SHIFT, TIGHTEST, frame, inwards, person_mask, soften
-from studio.engines.portrait.imagefile import read_portrait
 from studio.engines.portrait.photo import known_face
 
 ASTRONAUT = Path(__file__).parents[2] / "static/avatars/astronaut.png"

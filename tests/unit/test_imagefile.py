@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from studio.engines.portrait.imagefile import LONGEST, Header, decode, probe, read_bytes, read_portrait, upright
+from studio.engines.imagefile import LONGEST, Header, decode, opaque, probe, read_bytes, read_portrait, upright
 from studio.errors import BadPortrait
 
 Picture = NDArray[np.uint8]
@@ -158,6 +158,12 @@ def test_transparent_pixels_lie_on_neutral_grey() -> None:
     rgb = decode(_encode(".png", bgra), "me", PIXELS)
     assert rgb[0, 0].tolist() == [250, 20, 10]
     assert rgb[99, 0].tolist() == [190, 190, 190]
+
+
+def test_opaque_leaves_transparency_out_and_the_size_as_it_is() -> None:
+    bgra = np.dstack([_picture(200, 5000)[:, :, ::-1], np.zeros((200, 5000), np.uint8)])
+    pixels = decode(_encode(".png", bgra), "glass.png", PIXELS, opaque)
+    assert np.array_equal(pixels, _picture(200, 5000))
 
 
 def test_sixteen_bits_and_grey_become_eight_bit_rgb() -> None:

@@ -32,8 +32,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.engines.imagefile import probe, read_bytes
 from studio.engines.portrait.eyes import DrawnEye, Tile
-from studio.engines.portrait.imagefile import probe, read_bytes
 from studio.engines.portrait.interior import Style
 from studio.engines.portrait.rig import SIZE, Box, Float, Source
 from studio.engines.portrait.screen import ScreenMouth

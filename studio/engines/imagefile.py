@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,10 @@ LONGEST = 4096
 """Pixels of the longer side to which larger pictures are reduced: no face needs more."""
 BACKDROP = 190
 """Grey, 0..255, behind transparent pixels."""
+
+Decoded = NDArray[np.integer | np.floating]
+"""(H, W), (H, W, 3) BGR or (H, W, 4) BGRA; uint8 or uint16."""
+Rgb = NDArray[np.uint8]
 
 _FOREIGN = (
     (4, (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"), "a HEIC"),
@@ -86,13 +90,14 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     return data
 
 
-def decode(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
+def decode(data: bytes, name: str, max_pixels: int, to_rgb: Callable[[Decoded], Rgb] | None = None) -> Rgb:
     """Return the picture in ``data`` as upright (H, W, 3) uint8 RGB; of an animation, the first frame.
 
     Args:
         data: A whole file.
         name: What the sentences call it.
         max_pixels: Width times height from which it is refused undecoded.
+        to_rgb: `flatten`, the default, or `opaque`.
 
     Raises:
         BadPortrait: Not a picture, a foreign format, too large, too small, cut off or damaged.
@@ -111,7 +116,7 @@ def decode(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
         raise BadPortrait(f"{name} is damaged and cannot be opened.", detail=str(error)) from error
     if pixels is None:
         raise BadPortrait(f"{name} is damaged and cannot be opened.")
-    return upright(flatten(np.asarray(pixels)), header.orientation)
+    return upright((to_rgb or flatten)(np.asarray(pixels)), header.orientation)
 
 
 def read_portrait(path: Path, max_pixels: int, max_bytes: int) -> NDArray[np.uint8]:
@@ -248,7 +253,7 @@ def _orientation(tiff: bytes) -> int:
     return 1
 
 
-def flatten(pixels: NDArray[np.integer | np.floating]) -> NDArray[np.uint8]:
+def flatten(pixels: Decoded) -> Rgb:
     """Return any decoded picture as (H, W, 3) uint8 RGB: reduced to `LONGEST`, 8 bit, on a neutral backdrop.
 
     Args:
@@ -257,15 +262,27 @@ def flatten(pixels: NDArray[np.integer | np.floating]) -> NDArray[np.uint8]:
     factor = LONGEST / max(pixels.shape[:2])
     if factor < 1:
         pixels = np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA))
-    if pixels.dtype == np.uint16:
-        pixels = (pixels // 257).astype(np.uint8)
+    if pixels.ndim == 2 or pixels.shape[2] == 3:
+        return opaque(pixels)
+    opacity = _eight_bit(pixels)[:, :, 3:].astype(np.float32) / 255
+    return np.rint(opaque(pixels).astype(np.float32) * opacity + BACKDROP * (1 - opacity)).astype(np.uint8)
+
+
+def opaque(pixels: Decoded) -> Rgb:
+    """Return any decoded picture as (H, W, 3) uint8 RGB in its own size; transparency is left out.
+
+    Args:
+        pixels: As for `flatten`.
+    """
+    pixels = _eight_bit(pixels)
     if pixels.ndim == 2:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
-    if pixels.shape[2] == 3:
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
-    rgba = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA), np.float32)
-    opacity = rgba[:, :, 3:] / 255
-    return np.rint(rgba[:, :, :3] * opacity + BACKDROP * (1 - opacity)).astype(np.uint8)
+    code = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGB
+    return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
+
+
+def _eight_bit(pixels: Decoded) -> Decoded:
+    return (pixels // 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
 def upright(rgb: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
