@@ -43,8 +43,6 @@ class Rules:
     right_cheek_width: int = 90
     upper_boundary_ratio: float = 0.5
     """Part of the crop box, from its top, that stays as it was filmed."""
-    expand: float = 1.5
-    """Side of the crop box over the longer side of the face box."""
 
     def __post_init__(self) -> None:
         if self.parsing_mode not in ("jaw", "raw", "neck"):
@@ -53,7 +51,6 @@ class Rules:
         _within("left_cheek_width", self.left_cheek_width, 0, 256)
         _within("right_cheek_width", self.right_cheek_width, 0, 256)
         _within("upper_boundary_ratio", self.upper_boundary_ratio, 0.0, 1.0)
-        _within("expand", self.expand, 1.0, 3.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,87 @@
+"""The whole way, from frames and sound to pictures, and the avatar folder that upstream wrote of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.engines import loop
+from studio.engines.musetalk import blend, finding, hearing, latents, masks, windows
+from studio.engines.musetalk.types import Box, Bytes, Floats
+from tests.conformance.musetalk.face import within
+from tests.conformance.musetalk.golden import Golden
+from tests.conformance.musetalk.verdict import EXACT, FLOATS, MASK, Verdict, judge, judge_picture
+
+
+def check(golden: Golden) -> Iterator[Verdict]:
+    """Yield one verdict for each array of ``e2e.npz``, each output picture and each mask of the avatar folder."""
+    there = golden.arrays("e2e.npz")
+    boxes = _boxes(golden)
+    crops = [masks.crop_box(box) for box in boxes]
+    yield judge("e2e/coords", _cycle(np.array(boxes)), there["coords"], EXACT)
+    yield judge("e2e/mask_coords", _cycle(np.array(crops)), there["mask_coords"], EXACT)
+    seen = latents.encoder_input(latents.face_crop(golden.frames[0], boxes[0]))
+    yield judge("e2e/vae_in_masked_0", seen[0], there["vae_in_masked_0"], FLOATS)
+    yield judge("e2e/vae_in_full_0", seen[1], there["vae_in_full_0"], FLOATS)
+    crop = latents.face_crop(golden.frames[0], boxes[0])
+    yield judge("face_crop_256_0", crop, golden.picture("face_crop_256_0.png"), MASK)
+    encoded = np.stack([_latents(golden, *one) for one in zip(golden.frames, boxes, strict=True)])
+    yield judge("e2e/latents", _cycle(encoded), there["latents"], FLOATS)
+    wave = golden.wave(golden.options["e2e_wav"])
+    rows = windows.window_rows(len(wave), golden.fps, *golden.padding)
+    prompts = windows.prompts(hearing.features(golden.networks, wave), rows) + windows.encoding()
+    yield judge("e2e/n_predicted", np.array(len(prompts)), there["n_predicted"], EXACT)
+    yield judge("e2e/unet_audio", prompts[there["unet_audio_frames"]], there["unet_audio"], FLOATS)
+    painted = _painted(golden, _cycle(encoded), prompts, there["batch_sizes"].tolist())
+    yield judge("e2e/unet_out", painted, there["unet_out"], FLOATS)
+    faces = golden.networks.decode(painted)
+    yield judge("face_recon_0", faces[0], golden.picture("face_recon_0.png"), MASK)
+    soft = [_mask(golden, *one) for one in zip(golden.frames, boxes, crops, strict=True)]
+    yield from _pictures(golden, boxes, crops, soft, faces)
+    for index, mask in enumerate(_cycle(np.array(soft, object)).tolist()):
+        name = f"avatar_cache/mask/{index:08d}"
+        yield judge(name, np.asarray(mask, np.uint8), golden.grey(f"{name}.png"), MASK)
+
+
+def _boxes(golden: Golden) -> list[Box]:
+    found = [finding.box_of(golden.networks, frame, golden.rules.extra_margin) for frame in golden.frames]
+    return [box for box in found if box is not None]
+
+
+def _latents(golden: Golden, frame: Bytes, box: Box) -> Floats:
+    pictures = latents.encoder_input(latents.face_crop(frame, box))
+    return golden.networks.encode(np.concatenate(pictures)).reshape(8, 32, 32)
+
+
+def _mask(golden: Golden, frame: Bytes, box: Box, crop: Box) -> Bytes:
+    logits = golden.networks.parse(masks.parser_input(masks.cut(frame, crop)))[0]
+    rules = golden.rules
+    return masks.soft_mask(masks.talking_area(logits, rules), box, crop, rules.upper_boundary_ratio)
+
+
+def _painted(golden: Golden, shown: Floats, prompts: Floats, batches: list[int]) -> Floats:
+    """Paint in upstream's batches."""
+    parts, start = [], 0
+    for size in batches:
+        frames = np.arange(start, start + size)
+        parts.append(golden.networks.paint(shown[frames % len(shown)], prompts[frames]))
+        start += size
+    return np.concatenate(parts)
+
+
+def _pictures(golden: Golden, boxes: list[Box], crops: list[Box], soft: list[Bytes], faces: Bytes) -> Iterator[Verdict]:
+    for path in sorted((golden.folder / "e2e_crops").glob("*.png")):
+        number = int(path.stem)
+        index = loop.mirror(number, len(boxes))
+        made = blend.pasted(golden.frames[index], faces[number], boxes[index], crops[index], soft[index])
+        yield from judge_picture(f"e2e_crops/{path.stem}", within(made, crops[index]), golden.picture(path))
+        if number == 0:
+            yield from judge_picture("e2e_full_00000000", made, golden.picture("e2e_full_00000000.png"))
+
+
+def _cycle(half: NDArray[Any]) -> NDArray[Any]:
+    """Return the whole loop: forth and back."""
+    return half[[loop.mirror(number, len(half)) for number in range(2 * len(half))]]

@@ -1,0 +1,106 @@
+"""A folder in the format of ``golden/musetalk``: its inputs, options and results, by documented names only."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from studio.beat import SAMPLE_RATE
+from studio.engines.musetalk.networks import Networks
+from studio.engines.musetalk.types import Bytes, Floats, Rules
+
+PASS = 0.913
+"""Part of the lower Nyquist frequency that soxr's high quality passes; it stops at 1. The studio's own resampler is
+steeper, and differs by 0.01 where there is sound above 7.3 kHz: the comparison must not measure that."""
+BETA = 12.0
+"""Of the Kaiser window: 118 dB."""
+
+
+def resampled(wave: Floats, rate: int) -> Floats:
+    """Return (n,) of any rate at 16 kHz, by a windowed sinc with the bands of upstream's resampler."""
+    if rate == SAMPLE_RATE:
+        return wave
+    common = math.gcd(rate, SAMPLE_RATE)
+    phases, step = SAMPLE_RATE // common, rate // common
+    nyquist = min(rate, SAMPLE_RATE) / 2 / rate
+    taps = 2 * math.ceil((BETA / 0.1102 + 0.7) / (2.285 * 2 * np.pi * (1 - PASS) * nyquist) / 2)  # Kaiser 1974
+    count = math.ceil(len(wave) * phases / step)
+    base, phase = np.divmod(np.arange(count) * step, phases)
+    offsets = np.arange(-taps // 2 + 1, taps // 2 + 1) - np.arange(phases)[:, None] / phases
+    cutoff = (1 + PASS) * nyquist
+    inside = np.clip(1 - (2 * offsets / taps) ** 2, 0, None)
+    bank = cutoff * np.sinc(cutoff * offsets) * np.i0(BETA * np.sqrt(inside)) / np.i0(BETA)
+    padded = np.pad(wave.astype(np.float64), taps)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, taps)[base + taps // 2 + 1]
+    made: Floats = np.einsum("nk,nk->n", windows, bank[phase]).astype(np.float32)
+    return made
+
+
+class Golden:
+    """One folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.options: dict[str, Any] = json.loads((folder / "options.json").read_text("utf-8"))
+        self.networks = Networks(folder / str(self.options["standins"]), allow_small=True)
+
+    @cached_property
+    def frames(self) -> list[Bytes]:
+        """The video, (H, W, 3) BGR, by name."""
+        return [self.picture(path) for path in sorted((self.folder / str(self.options["frames"])).glob("*.png"))]
+
+    @property
+    def rules(self) -> Rules:
+        """Of the end-to-end part."""
+        left, right = self.options["cheeks"]
+        mode = self.options["mode"]
+        return Rules(int(self.options["extra_margin"]), mode, left_cheek_width=left, right_cheek_width=right)
+
+    @property
+    def fps(self) -> float:
+        """Pictures a second of the prompts."""
+        return float(self.options["fps"])
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Left and right, in pictures."""
+        return int(self.options["pl"]), int(self.options["pr"])
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is such a file."""
+        return (self.folder / name).exists()
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays of an ``.npz``."""
+        with np.load(self.folder / name, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+
+    def list(self, name: str) -> list[dict[str, Any]]:
+        """Return a JSON list."""
+        read: list[dict[str, Any]] = json.loads((self.folder / name).read_text("utf-8"))
+        return read
+
+    def wave(self, name: str) -> Floats:
+        """Return a sound as upstream loads it: (n,) mono 16 kHz float32 in [-1, 1]."""
+        channels, rate = soundfile.read(self.folder / name, dtype="float32", always_2d=True)
+        return resampled(channels.mean(axis=1), rate)
+
+    def picture(self, path: Path | str) -> Bytes:
+        """Return a picture (H, W, 3) BGR."""
+        bgr = cv2.imread(str(self.folder / path), cv2.IMREAD_COLOR)
+        assert bgr is not None, f"{path} is no picture"
+        return np.asarray(bgr, np.uint8)
+
+    def grey(self, path: Path | str) -> Bytes:
+        """Return a picture of one channel (H, W)."""
+        grey = cv2.imread(str(self.folder / path), cv2.IMREAD_GRAYSCALE)
+        assert grey is not None, f"{path} is no picture"
+        return np.asarray(grey, np.uint8)
