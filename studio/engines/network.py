@@ -51,14 +51,25 @@ class Port:
 class Backend(Protocol):
     """What a runtime has to offer: one loaded network."""
 
-    title: str
-    """Runtime and device, for people: ``ONNX Runtime 1.31 on the CPU``."""
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    most_rows: int | None
-    """Rows that one call may have where the first axis is free; None: any number."""
-    memory: Memory | None
-    """Where arrays can be kept between networks; None where that is the host."""
+    @property
+    def title(self) -> str:
+        """Runtime and device, for people: ``ONNX Runtime 1.31 on the CPU``."""
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """In the file's order."""
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """In the file's order."""
+
+    @property
+    def most_rows(self) -> int | None:
+        """Rows that one call may have where the first axis is free; None: any number."""
+
+    @property
+    def memory(self) -> Memory | None:
+        """Where arrays can be kept between networks; None where that is the host."""
 
     def call(self, feeds: Feeds, keep: bool) -> dict[str, Array]:
         """Run once; the feeds are right in names, dtypes and shapes. Outputs stay on the device if ``keep``."""

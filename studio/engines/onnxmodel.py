@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from studio.engines.device import Array, Memory
+from studio.engines.device import Array, Memory, host
 from studio.engines.network import Feeds, Port
 from studio.errors import AvatarNotReady, BadNetwork, EngineFault
 
@@ -64,16 +64,18 @@ class OnnxBackend:
         # Spinning threads of one lane would take the cores of the others.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         with refusals(path):
-            self._session = library.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session: Any = library.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.title = f"ONNX Runtime {library.__version__} on the CPU"
-        self.inputs = tuple(_port(one, path) for one in self._session.get_inputs())
-        self.outputs = tuple(_port(one, path) for one in self._session.get_outputs())
+        self.inputs = tuple(port_of(one, path) for one in self._session.get_inputs())
+        self.outputs = tuple(port_of(one, path) for one in self._session.get_outputs())
         self._names = [port.name for port in self.outputs]
 
     def call(self, feeds: Feeds, keep: bool) -> dict[str, Array]:
         """Run once; ``keep`` changes nothing here: the host is where the arrays stay."""
+        if self._session is None:
+            raise EngineFault(detail="the network was closed")
         try:
-            values = self._session.run(self._names, dict(feeds))
+            values = self._session.run(self._names, {name: host(value) for name, value in feeds.items()})
         except faults() as error:
             raise EngineFault(detail=str(error)) from error
         return dict(zip(self._names, values, strict=True))
@@ -83,7 +85,7 @@ class OnnxBackend:
         self._session = None
 
 
-def _port(described: Any, path: Path) -> Port:
+def port_of(described: Any, path: Path) -> Port:
     """Read one end of a graph as ONNX Runtime describes it: a name, a type, a list of numbers and names of axes.
 
     Raises:

