@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import random
 import struct
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from studio.engines.torchfile import Tensor, TorchFile
 from studio.errors import AvatarNotReady
+from tests.unit.torch_fixtures import Call, Reference, pickled, storage, tensor, written
 
 FILES = Path(__file__).parent / "torchfiles"
 KINDS = ("float32", "float16", "float64", "int64", "int32", "int16", "int8", "uint8", "complex64")
@@ -132,70 +132,6 @@ def test_other_files_are_told(tmp_path: Path, content: bytes, expected: str) -> 
 def test_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(AvatarNotReady, match=r"There is no file x\.pt"):
         TorchFile(tmp_path / "x.pt")
-
-
-class Global:
-    """Pickles as a bare name."""
-
-    def __init__(self, module: str, name: str) -> None:
-        self.module, self.name = module, name
-
-
-class Call(Global):
-    """Pickles as a call of a name."""
-
-    def __init__(self, module: str, name: str, *arguments: Any) -> None:
-        super().__init__(module, name)
-        self.arguments = arguments
-
-
-class Reference:
-    """Pickles as a persistent id."""
-
-    def __init__(self, key: Any) -> None:
-        self.key = key
-
-
-class Pickler(pickle._Pickler):
-    """Python's own, slow pickler, which can be taught to write names that nobody has."""
-
-    def persistent_id(self, obj: Any) -> Any:
-        return obj.key if isinstance(obj, Reference) else None
-
-    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
-        if isinstance(obj, Global):
-            self.write(f"c{obj.module}\n{obj.name}\n".encode())  # type: ignore[attr-defined]
-            if isinstance(obj, Call):
-                self.save(obj.arguments)
-                self.write(b"R")  # type: ignore[attr-defined]
-            return
-        super().save(obj, save_persistent_id)  # type: ignore[misc]
-
-
-def pickled(value: object) -> bytes:
-    """Return a pickle of protocol 2."""
-    out = io.BytesIO()
-    Pickler(out, 2).dump(value)
-    return out.getvalue()
-
-
-def storage(key: str = "0", count: Any = 4, kind: str = "FloatStorage", what: str = "storage") -> Reference:
-    """Return a reference to a storage."""
-    return Reference((what, Global("torch", kind), key, "cpu", count))
-
-
-def tensor(row: Reference, offset: Any = 0, shape: Any = (4,), strides: Any = (1,)) -> Call:
-    """Return a tensor that may lie."""
-    return Call("torch._utils", "_rebuild_tensor_v2", row, offset, shape, strides, False, {})
-
-
-def written(path: Path, value: object, **entries: bytes) -> Path:
-    """Write a zip file as PyTorch does."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
-        file.writestr("x/data.pkl", value if isinstance(value, bytes) else pickled(value))
-        for key, content in {"data/0": np.arange(4, dtype=np.float32).tobytes(), **entries}.items():
-            file.writestr(f"x/{key}", content)
-    return path
 
 
 def test_handmade_file_is_read(tmp_path: Path) -> None:
