@@ -68,6 +68,7 @@ async def studio(
     core: int | None = None,
     port: int = 0,
     entry: tuple[str, ...] = ("start_studio.py",),
+    more: tuple[str, ...] = (),
     limit: float = 120.0,
 ) -> AsyncIterator[Server]:
     """Run a studio with ``config`` until the block ends; its log goes to ``folder/server.log``.
@@ -78,11 +79,12 @@ async def studio(
         core: Pin the process there (Linux only).
         port: Listen there; 0: any free one.
         entry: Script and its first arguments.
+        more: Further options of ``serve``.
         limit: Seconds until it must answer /readyz.
     """
     port = port or free_port()
     (folder / "avatars.yaml").write_text(yaml.safe_dump(dict(config)))
-    arguments = ["serve", "--host", "127.0.0.1", "--port", str(port), "--config", str(folder / "avatars.yaml")]
+    arguments = ["serve", "--host", "127.0.0.1", "--port", str(port), "--config", str(folder / "avatars.yaml"), *more]
     with (folder / "server.log").open("w") as log:
         child = await asyncio.create_subprocess_exec(
             sys.executable, *entry, *arguments, cwd=ROOT, stdout=log, stderr=log,

@@ -60,6 +60,10 @@ class Meter:
         self._counts.append(_Count(now, pictures, count_bytes))
         self.pictures += pictures
 
+    def pause(self) -> None:
+        """Nothing is sent for a while: what was before says nothing of what comes after."""
+        self._counts.clear()
+
     def rates(self, now: float) -> tuple[float, float]:
         """Return pictures and bits a second; 0 while nothing is known."""
         recent = [count for count in self._counts if now - count.at <= MEASURED_SECONDS]

@@ -71,6 +71,7 @@ class RtmpOutput:
         self._closing: asyncio.Task[None] | None = None
         self._meter = Meter()
         self._began: float | None = None
+        self._refusal: RtmpRefused | None = None
         self._reconnects = 0
         self.dropped = 0
         """Beats that nobody will see."""
@@ -92,15 +93,15 @@ class RtmpOutput:
             await self._changed.wait()
         return self.state
 
-    async def open(self) -> None:
-        """Find the server for the first time, within ``spec.connect_limit`` seconds.
+    async def opened(self) -> None:
+        """Return when the stream is live for the first time; `encode` must be running.
 
         Raises:
-            RtmpRefused: It is not there, may not be called, or does not want the stream.
+            RtmpRefused: It will not be: the server is not there, may not be called, or does not want the stream.
         """
-        await self._connect()
-        self._began = self._clock()
-        self._move(Stage.LIVE)
+        await self.until("connected", "failed", "closed")
+        if self._began is None:
+            raise self._refusal or RtmpRefused("The stream was stopped before it began.")
 
     async def room(self) -> None:
         """Return at once: a live stream waits for nobody."""
@@ -123,15 +124,23 @@ class RtmpOutput:
         self._released = deque(silent)
 
     async def encode(self) -> None:
-        """Encode and send until cancelled, through every loss of the server.
+        """Find the server, then encode and send until cancelled, through every loss of it.
 
         Raises:
-            RtmpRefused: It has not come back for ``spec.give_up`` seconds.
+            RtmpRefused: It was not there, or has not come back for ``spec.give_up`` seconds.
         """
         self._work = asyncio.create_task(self._run())
         await self._work
 
     async def _run(self) -> None:
+        try:
+            await self._connect()
+        except RtmpRefused as error:
+            self._refusal = error
+            self._move(Stage.FAILED)
+            raise
+        self._began = self._clock()
+        self._move(Stage.LIVE)
         while True:
             try:
                 await self._publish()
@@ -246,6 +255,7 @@ class RtmpOutput:
         if encoding is not None:
             await asyncio.wait((encoding,))
         self._coder = None
+        self._meter.pause()
         self._give_up(len(self._released))
         self._released.clear()
         self._idle.set()

@@ -24,6 +24,7 @@ from studio.web.health import add_health
 from studio.web.keys import HOST, LIBRARY, SPEC, STATS
 from studio.web.pages import add_pages
 from studio.web.signaling import add_signaling
+from studio.web.streams import add_streams
 
 BODY_BYTES = 1_048_576
 """Of a request that no route allows more."""
@@ -58,6 +59,7 @@ def add_routes(app: web.Application, home: Path) -> None:
     add_signaling(app)
     add_gallery(app)
     add_health(app)
+    add_streams(app)
     app.on_response_prepare.append(add_headers)
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
         allow_headers=("Content-Type",), expose_headers=("Location",), max_age=600

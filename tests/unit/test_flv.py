@@ -102,3 +102,5 @@ def test_meter_tells_the_rates_of_the_last_seconds() -> None:
     fps, bps = meter.rates(499 / 25)
     assert fps == pytest.approx(25) and bps == pytest.approx(200_000)
     assert meter.pictures == 500 and meter.rates(1000.0) == (0.0, 0.0)
+    meter.pause()
+    assert meter.rates(499 / 25) == (0.0, 0.0) and meter.pictures == 500

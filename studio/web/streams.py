@@ -1,0 +1,202 @@
+"""Streams to RTMP servers (wire contract D): ``/start_stream/{id}``, ``/stop_stream/{id}``, ``/streams``.
+
+Answers in the shape that clients of such services know: ``{"detail": sentence}`` where something went wrong.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from studio.beat import FPS
+from studio.errors import BadMessage, RateLimited, StudioError, StudioFull
+from studio.outputs.destination import Destination, read_destination
+from studio.outputs.flv import Shape
+from studio.streams import StreamCard, Streams
+from studio.web.guard import RETRY_AFTER_SECONDS, is_loopback
+from studio.web.keys import HOST, LIBRARY, SPEC, STATS
+
+log = logging.getLogger(__name__)
+
+STREAMS = web.AppKey("STREAMS", Streams)
+RANGES: Mapping[str, tuple[float, float]] = {
+    "width": (64, 1920),
+    "height": (64, 1920),
+    "fps": (1, 60),
+    "video_bitrate": (100_000, 20_000_000),
+    "audio_bitrate": (16_000, 256_000),
+    "key_frame_interval": (0.5, 10),
+}
+"""Lowest and highest value, both allowed; bits a second, and seconds between keyframes."""
+PIXELS_PER_SECOND = 1280 * 720 * 30
+"""More than this would cost as much as ten visits on one seat."""
+TEXTS = ("source_path", "rtmp_url", "avatar_id", "audio_path")
+KNOWN = (*TEXTS, *RANGES, "loop")
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the body of a start asks for."""
+
+    destination: Destination
+    shape: Shape
+    source_path: str
+    avatar_id: str
+    audio_path: str
+    loop: bool
+    warnings: tuple[str, ...]
+
+
+def read_wish(body: object) -> Wish:
+    """Read the body of ``POST /start_stream``.
+
+    Raises:
+        BadMessage: A field is missing, of a wrong type or out of range; the sentence repeats no value.
+    """
+    if not isinstance(body, dict):
+        raise BadMessage("Send a JSON object with source_path and rtmp_url.")
+    texts = {key: _text(body, key) for key in TEXTS}
+    if not texts["rtmp_url"] or not (texts["source_path"] or texts["avatar_id"]):
+        raise BadMessage("Send rtmp_url, and source_path or avatar_id.")
+    loop = body.get("loop", False)
+    if not isinstance(loop, bool):
+        raise BadMessage("loop must be true or false.")
+    warnings = tuple(f"{str(key)[:40]} is not known and was ignored." for key in body if key not in KNOWN)[:8]
+    return Wish(
+        read_destination(texts["rtmp_url"]), _shape(body), texts["source_path"], texts["avatar_id"],
+        texts["audio_path"], loop, warnings,
+    )  # fmt: skip
+
+
+def _text(body: Mapping[str, object], key: str) -> str:
+    value = body.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadMessage(f"{key} must be a text.")
+    return value
+
+
+def _shape(body: Mapping[str, object]) -> Shape:
+    usual = Shape()
+    shape = Shape(
+        round(_number(body, "width", usual.width)),
+        round(_number(body, "height", usual.height)),
+        round(_number(body, "fps", usual.fps)),
+        round(_number(body, "video_bitrate", usual.video_bps)),
+        round(_number(body, "audio_bitrate", usual.audio_bps)),
+        _number(body, "key_frame_interval", usual.key_frame_seconds),
+    )
+    if shape.width % 2 or shape.height % 2:
+        raise BadMessage("width and height must be even.")
+    if shape.width * shape.height * shape.fps > PIXELS_PER_SECOND:
+        raise BadMessage(f"That is too large a picture. 1280 x 720 at 30 pictures a second, or at {FPS}, will do.")
+    return shape
+
+
+def _number(body: Mapping[str, object], key: str, usual: float) -> float:
+    value = body.get(key)
+    if value is None:
+        return usual
+    low, high = RANGES[key]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not low <= float(str(value)) <= high:
+        unit = " seconds" if key == "key_frame_interval" else ""
+        raise BadMessage(f"{key} must be a number from {low:g} to {high:g}{unit}.".replace("e+0", "e"))
+    return float(str(value))
+
+
+def in_detail(handler: Handler) -> Handler:
+    """Answer failures in the shape of other people's clients: status and ``{"detail": sentence}``."""
+
+    @functools.wraps(handler)
+    async def answer(request: web.Request) -> web.Response:
+        try:
+            return await handler(request)
+        except StudioError as error:
+            log.info("%s %s: %s", request.method, request.path, error)
+            retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(error, StudioFull | RateLimited) else {}
+            return web.json_response({"detail": error.message}, status=error.status, headers=retry)
+
+    return answer
+
+
+@in_detail
+async def start_stream(request: web.Request) -> web.Response:
+    """Answer ``POST /start_stream/{id}`` when the stream is live."""
+    try:
+        wish = read_wish(await request.json())
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, numbers of thousands of digits
+        raise BadMessage("The body is not JSON.") from None
+    avatar_id = wish.avatar_id or _avatar_of(request, wish.source_path)
+    name = request.match_info["id"]
+    session_id = await request.app[STREAMS].start(name, avatar_id, wish.destination, wish.shape, None)
+    body = {
+        "message": f"Stream {name} started",
+        "rtmp_url": str(wish.destination),
+        "session_id": session_id,
+        "avatar_id": avatar_id,
+    }
+    return web.json_response(body | ({"warnings": wish.warnings} if wish.warnings else {}))
+
+
+def _avatar_of(request: web.Request, source_path: str) -> str:
+    """Return the configured avatar that has this source."""
+    for id, shelf in request.app[LIBRARY].shelves.items():
+        if source_path in (id, shelf.spec.configured_source):
+            return id
+    raise BadMessage("source_path names no avatar of this studio.")
+
+
+@in_detail
+async def stop_stream(request: web.Request) -> web.Response:
+    """Answer ``DELETE /stop_stream/{id}`` when everything was sent."""
+    name = request.match_info["id"]
+    await request.app[STREAMS].stop(name)
+    return web.json_response({"message": f"Stream {name} stopped"})
+
+
+async def list_streams(request: web.Request) -> web.Response:
+    """Answer ``GET /streams``."""
+    cards = request.app[STREAMS].cards()
+    ids = [card.id for card in cards]
+    return web.json_response({"active_streams": ids, "count": len(ids), "streams": [_row(card) for card in cards]})
+
+
+def _row(card: StreamCard) -> dict[str, object]:
+    reading = card.reading
+    return {
+        "id": card.id,
+        "state": str(reading.stage),
+        "frames": reading.frames,
+        "fps": round(reading.fps, 1),
+        "bitrate": round(reading.bitrate_bps),
+        "reconnects": reading.reconnects,
+        "uptime_s": round(reading.uptime, 1),
+        "dropped": reading.dropped,
+        "avatar_id": card.avatar_id,
+        "session_id": card.session_id,
+        "rtmp_url": card.destination,
+    }
+
+
+async def _streams(app: web.Application) -> AsyncIterator[None]:
+    spec = app[SPEC]
+    app[STREAMS] = Streams(app[HOST], spec.rtmp, is_loopback(spec.server.host), app[STATS])
+    yield
+    await app[STREAMS].aclose()
+
+
+def add_streams(app: web.Application) -> None:
+    """Add the routes; after the session host, on which streams depend."""
+    base = app[SPEC].server.base
+    app.router.add_post(base + "/start_stream/{id}", start_stream)
+    app.router.add_delete(base + "/stop_stream/{id}", stop_stream)
+    app.router.add_get(base + "/streams", list_streams)
+    app.cleanup_ctx.append(_streams)
