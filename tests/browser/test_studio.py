@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.bench.measure import configuration
+from tests.bench.measure import CARD, configuration
 from tests.browser.chromium import Chromium, find_chromium
 from tests.browser.tab import Tab
 from tests.conftest import need
@@ -25,12 +25,6 @@ MEASURE = (Path(__file__).parent / "measure.js").read_text()
 STATE = "document.documentElement.dataset.state"
 SEEN = f"{STATE} === 'live' && document.querySelector('video').dataset.firstFrameMs"
 FACES = ("mira", "omar", "robot", "astronaut")
-TESTCARD: dict[str, object] = {
-    "id": "card",
-    "source": "static/icon.svg",
-    "engine": "testcard",
-    "options": {"beep": True},
-}
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +45,7 @@ def config(*avatars: str) -> dict[str, Any]:
     """Return a configuration of shipped faces, the test card first if named."""
     shipped: dict[str, Any] = configuration([a for a in avatars if a != "card"])
     if "card" in avatars:
-        shipped["avatars"].insert(0, TESTCARD)
+        shipped["avatars"].insert(0, CARD | {"options": {"beep": True}})
     return shipped
 
 

@@ -41,19 +41,40 @@ class Eye(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PhotoEye:
-    """An eye that is made of the photo.
+class Patch:
+    """A part of the picture, in planes, and where it lies."""
+
+    place: NDArray[np.int32]
+    """(4,) x0, y0, x1, y1, even pixels, end exclusive."""
+    y: Byte
+    """(..., h, w)"""
+    u: Byte
+    """(..., h / 2, w / 2)"""
+    v: Byte
+
+    @property
+    def box(self) -> Box:
+        """Even pixels of the picture that the patch covers."""
+        x0, y0, x1, y1 = (int(n) for n in self.place)
+        return x0, y0, x1, y1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Atlas(Patch):
+    """A patch in many states that were drawn: planes (rows, columns, h, w)."""
+
+    def mixed(self, row: float, column: float) -> Tile:
+        """Return the tile at a fractional place of the atlas."""
+        return between(self.y, row, column), between(self.u, row, column), between(self.v, row, column)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoEye(Patch):
+    """An eye that is made of the photo, whose own patch it is.
 
     Patch = kept * eye + added, per stage of the blink, where the eye is the photo's with its iris shifted.
     """
 
-    place: NDArray[np.int32]
-    """(4,) the box."""
-    y: Byte
-    """(h, w) the photo's own patch."""
-    u: Byte
-    """(h / 2, w / 2)."""
-    v: Byte
     kept: Byte
     """(stages, h, w) share of the eye that stays visible, 0..255."""
     added: Byte
@@ -65,12 +86,6 @@ class PhotoEye:
     added_v: Byte
     window: Float
     """(h, w) how far a pixel follows the gaze, px per mm."""
-
-    @property
-    def box(self) -> Box:
-        """See `Eye.box`."""
-        x0, y0, x1, y1 = (int(n) for n in self.place)
-        return x0, y0, x1, y1
 
     def tile(self, blink: float, gx: float, gy: float) -> Tile:
         """See `Eye.tile`."""
@@ -98,36 +113,21 @@ class PhotoEye:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DrawnEye:
+class DrawnEye(Atlas):
     """An eye with ready tiles: (blink stages, gaze stages, h, w), from open to shut and from image left to right.
 
     With a single gaze stage it is a light on a screen, which is shifted as a whole.
     """
-
-    place: NDArray[np.int32]
-    y: Byte
-    u: Byte
-    v: Byte
-
-    @property
-    def box(self) -> Box:
-        """See `Eye.box`."""
-        x0, y0, x1, y1 = (int(n) for n in self.place)
-        return x0, y0, x1, y1
 
     def tile(self, blink: float, gx: float, gy: float) -> Tile:
         """See `Eye.tile`; of drawn eyes, only lights look up and down."""
         stages, gazes = self.y.shape[:2]
         row = min(max(blink, 0.0), 1.0) * (stages - 1)
         if gazes == 1:
-            lit = between(self.y, row, 0), between(self.u, row, 0), between(self.v, row, 0)
+            lit = self.mixed(row, 0)
             return shifted(lit, _inside(*self.y.shape[2:]), gx, gy) if gx or gy else lit
         column = (min(max(gx / GAZE_MM, -1.0), 1.0) + 1) / 2 * (gazes - 1)
-        return (
-            between(self.y, row, column),
-            between(self.u, row, column),
-            between(self.v, row, column),
-        )
+        return self.mixed(row, column)
 
 
 def between(tiles: Byte, row: float, column: float) -> Byte:

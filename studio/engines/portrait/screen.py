@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engines.portrait.anatomy import EYE_DISTANCE
-from studio.engines.portrait.eyes import Tile, between
+from studio.engines.portrait.eyes import Atlas, Tile
 from studio.engines.portrait.parameters import EXPRESSION, HEAD, INDEX
 from studio.engines.portrait.rig import BASES, CONTOUR_POINTS, NODE, NODES, SIZE, Box, Float, Geometry
 
@@ -29,27 +29,14 @@ _SIDES = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ScreenMouth:
+class ScreenMouth(Atlas):
     """Tiles (jaw stages, round stages, h, w): shut to open, wide to round."""
-
-    place: NDArray[np.int32]
-    """(4,) x0, y0, x1, y1, even pixels."""
-    y: Byte
-    u: Byte
-    """(jaw stages, round stages, h / 2, w / 2)."""
-    v: Byte
-
-    @property
-    def box(self) -> Box:
-        """Even pixels of the picture that a tile covers."""
-        x0, y0, x1, y1 = (int(n) for n in self.place)
-        return x0, y0, x1, y1
 
     def tile(self, opening: float, rounding: float) -> Tile:
         """Return the mouth at ``opening`` 0..1 and ``rounding`` -1 (wide) .. 1 (round)."""
         row = opening * (self.y.shape[0] - 1)
         column = (rounding + 1) / 2 * (self.y.shape[1] - 1)
-        return between(self.y, row, column), between(self.u, row, column), between(self.v, row, column)
+        return self.mixed(row, column)
 
 
 class ScreenLips:
