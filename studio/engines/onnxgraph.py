@@ -5,6 +5,7 @@ Knows the ONNX format, not what the networks compute. The library ``onnx`` is im
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
 import os
@@ -76,12 +77,15 @@ def write(model: Any, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         large = model.ByteSize() > onnx.checker.MAXIMUM_PROTOBUF
+        if large:
+            data.unlink(missing_ok=True)  # the library would append to it
         onnx.save(model, str(part), save_as_external_data=large, location=data.name)
         os.replace(part, path)
     except OSError as error:
         raise AvatarNotReady(f"{path.parent} cannot be written: {error.strerror}.", str(error)) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def for_cuda(path: Path) -> Path:
