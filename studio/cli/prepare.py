@@ -13,7 +13,7 @@ import cv2
 from studio.cli import settings
 from studio.cli.avatar import brought_in, chosen, engine_of
 from studio.cli.terminal import say
-from studio.config import home
+from studio.config import home, workplace
 from studio.config.reader import ID, ID_RULE
 from studio.engine import Avatar, Finding
 from studio.errors import ConfigError, StudioError
@@ -21,6 +21,8 @@ from studio.spec import AvatarSpec, StudioSpec
 
 _PLAIN = re.compile(r"[\w./][\w ./-]*\w")
 """Texts that YAML takes for texts without quotes."""
+_OWN = Path("avatars.yaml")
+"""What a configuration in the current folder is called."""
 _ODD = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 
 
@@ -67,7 +69,8 @@ def _wanted(studio: StudioSpec, arguments: argparse.Namespace) -> AvatarSpec:
         if known.id == arguments.id:
             raise ConfigError(f"--id: {studio.file} already has an avatar called {known.id!r}; choose another id")
     name = arguments.name or arguments.id.replace("-", " ").replace("_", " ").title()
-    return AvatarSpec(arguments.id, source, name, configured_source=written_source(source, studio.file))
+    file = _OWN if is_shipped(studio.file) else studio.file
+    return AvatarSpec(arguments.id, source, name, configured_source=written_source(source, file))
 
 
 def report(findings: Sequence[Finding]) -> str:
@@ -82,7 +85,18 @@ def report(findings: Sequence[Finding]) -> str:
 def invitation(spec: AvatarSpec, studio: StudioSpec) -> str:
     """Return the lines that put an avatar into the gallery, and where they belong."""
     lines = (f"  - id: {spec.id}", f"    name: {quoted(spec.name)}", f"    source: {quoted(spec.configured_source)}")
-    return "\n".join((f"\nTo have it in the gallery, add these lines at the end of {studio.file}:\n", *lines))
+    where = f"To have it in the gallery, add these lines at the end of {studio.file}:"
+    if is_shipped(studio.file):
+        where = (
+            f"To have it in the gallery, give the studio a configuration of your own: copy {studio.file}\n"
+            f"to {_OWN}, add these lines at its end, and start the studio with --config {_OWN}:"
+        )
+    return "\n".join((f"\n{where}\n", *lines))
+
+
+def is_shipped(file: Path | None) -> bool:
+    """Return whether a YAML came with an installed package: the next installation would undo what is written there."""
+    return file is not None and home() != workplace() and file.absolute().is_relative_to(home())
 
 
 def written_source(source: Path, file: Path | None) -> str:

@@ -71,10 +71,10 @@ def pack(plane: Byte) -> NDArray[np.uint32]:
 
 
 class CompiledWarp:
-    """Same interface and, with ``threshold`` 0, same results (within 2 levels) as `portable.OpenCVWarp`.
+    """Draws what `portable.OpenCVWarp` draws, but for roundings and two savings in a running sequence.
 
-    Keeps what it drew: cells that moved less than ``threshold`` px since they were drawn are not drawn again.
-    The mouth's window always is.
+    Cells that moved less than ``threshold`` px since they were drawn stay as they are, but for the mouth's window and
+    what was painted; and away from the lips the motion is inverted with one iteration less.
 
     Args:
         shape: The face's bases.

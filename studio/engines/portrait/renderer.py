@@ -186,8 +186,8 @@ class Renderer:
     def render(self, pose: Float) -> Byte:
         """Return a picture (768, 512) uint8 I420 of ``pose`` (COUNT,) float32: a new array that may only be read.
 
-        The inverse of the motion is warm-started from the picture before, so a picture depends very slightly (well
-        below a pixel) on its predecessor. The same pose again gives the same picture again.
+        A picture depends very slightly (well below a pixel) on those before: the inverse of the motion is warm-started
+        from the last one, and what hardly moved may stay as it was drawn. The same pose again gives the same picture.
         """
         if pose.shape != (COUNT,):
             raise ValueError(f"a pose has {COUNT} parameters, not {pose.shape}")

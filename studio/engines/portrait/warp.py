@@ -1,7 +1,8 @@
 """What draws: the interface of its two implementations and the choice between them.
 
 `compiled` needs numba; `portable` is OpenCV and array operations, several times slower. Both return the texture bit for
-bit where nothing moves, and differ by at most two levels elsewhere. Neither knows what a mouth or an eye is.
+bit where nothing moves; elsewhere they differ by roundings (0.2 levels in the mean) and by what `compiled` leaves out
+in a sequence: cells that moved by less than `compiled.LAZY_PX`. Neither knows what a mouth or an eye is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from studio.engines.portrait.rig import Box, Float
 
 Byte = NDArray[np.uint8]
 WARM, COLD = 3, 5
-"""Fixed-point iterations in a running sequence and after a jump; with 2, lips are up to 0.6 px late in fast speech."""
+"""Fixed-point iterations in a running sequence and after a jump; with 2, lips are up to 0.6 px late in fast speech.
+
+In a running sequence `compiled` spends the last one on the lips alone."""
 
 
 class Warp(Protocol):
