@@ -24,11 +24,11 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"errors", "beat", "memory"},
             {"spec"},
             {"picture", "audio", "messages", "config", "pacer", "ice"},
-            {"engine", "stats", "recording"},
+            {"engine", "stats", "recording", "footage"},
             {"engines"},
             {"library", "scheduler"},
-            {"timeline", "source", "output"},
-            {"pipeline", "encode", "microphone"},
+            {"timeline", "source", "output", "lookup"},
+            {"pipeline", "encode", "microphone", "gathering"},
             {"surgery", "outlet"},
             {"peer", "outputs"},
             {"session"},
@@ -46,9 +46,11 @@ PACKAGES = frozenset({"engines", "config", "outputs", "web", "cli"})
 FENCES: dict[str, frozenset[str]] = {
     "aiohttp": frozenset({"web", "client"}),
     "aiohttp_cors": frozenset({"web"}),
-    "aioice": frozenset({"surgery"}),
+    "aioice": frozenset({"gathering", "surgery"}),
     "aiortc": frozenset({"peer", "surgery", "encode", "outlet", "microphone", "client"}),
-    "av": frozenset({"audio", "recording", "encode", "microphone", "outlet", "peer", "surgery", "outputs", "client"}),
+    "av": frozenset(
+        {"audio", "recording", "footage", "encode", "microphone", "outlet", "peer", "surgery", "outputs", "client"}
+    ),
     "cryptography": frozenset({"surgery"}),
     "cv2": frozenset({"picture", "engines", "cli"}),
     "jinja2": frozenset({"web"}),
@@ -56,8 +58,8 @@ FENCES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("cuda", "google", "onnx", "onnxruntime", "pycuda", "tensorrt"), frozenset({"engines"})),
     "numpy": frozenset(
         {
-            "audio", "beat", "encode", "engine", "engines", "microphone", "outlet", "outputs", "pacer", "peer",
-            "picture", "pipeline", "recording", "scheduler", "session", "source", "timeline",
+            "audio", "beat", "encode", "engine", "engines", "footage", "microphone", "outlet", "outputs", "pacer",
+            "peer", "picture", "pipeline", "recording", "scheduler", "session", "source", "timeline",
         }
     ),
     "resvg_py": frozenset({"engines"}),
