@@ -57,6 +57,8 @@ class Options:
     """Seeds everything random in the take; the same seed and sound give the same beats."""
     values: Mapping[str, object] = field(default_factory=dict)
     """Engine options of the offer; the engine judges them, in ``admit``."""
+    sound: NDArray[np.int16] | None = None
+    """(n,) mono 16 kHz: all that the take is going to hear, where it is known and the engine may look ahead at will."""
 
 
 class Avatar(Protocol):

@@ -108,14 +108,14 @@ class Networks:
     Args:
         folder: The checkpoint's.
         info: Of the same folder.
-        threads: That one call may use on the CPU.
+        runtime: One of ``runtime.RUNTIMES``, or ``auto``.
     """
 
-    def __init__(self, folder: Path, info: CheckpointInfo, threads: int = 1) -> None:
+    def __init__(self, folder: Path, info: CheckpointInfo, runtime: str = "auto") -> None:
         self.folder = folder
         self.paths = {role: onnx_path(folder, info.networks[role]) for role in NETWORKS}
         """Role -> file."""
-        self._width, self._threads = info.audio_dim, threads
+        self._width, self._runtime = info.audio_dim, runtime
         self._models: dict[str, Model] = {}
         self._lock = threading.Lock()
 
@@ -131,7 +131,7 @@ class Networks:
                 ends = NETWORKS[role]
                 inputs = {**ends.inputs, "cond": (None, 80, self._width)} if role == "lmdm" else ends.inputs
                 self._models[role] = open_model(
-                    self.paths[role], inputs=inputs, outputs=ends.outputs, threads=self._threads
+                    self.paths[role], inputs=inputs, outputs=ends.outputs, runtime=self._runtime
                 )
             return self._models[role]
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from studio.engines.ditto.types import CheckpointInfo, Floats, Reference
+from studio.engines.loop import mirror
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise", "contempt")
 SPEECH_DIM = 1024
@@ -19,12 +20,6 @@ _CHOSEN = 8.0
 """What stands at a chosen emotion before the softmax; 0 elsewhere."""
 
 Emotion = int | Sequence[int] | Sequence[Sequence[int]] | Floats
-
-
-def mirror(index: int, count: int) -> int:
-    """Return the frame of a loop that runs forth and back: 0 .. n-1, n-1 .. 0, 0 ..; the ends appear twice."""
-    turn, rest = divmod(index, count)
-    return count - 1 - rest if turn % 2 else rest
 
 
 def emotion_rows(emotion: Emotion) -> Floats:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from studio.engines.ditto import values
 from studio.engines.ditto.condition import emotion_rows
 from studio.engines.ditto.types import Floats, Reference
+from studio.engines.runtime import RUNTIMES
 from studio.errors import ConfigError
 
 Controls = Mapping[str, object]
@@ -118,22 +119,64 @@ OF_SOURCE = frozenset(
 _OURS: Mapping[str, values.Reader] = {"latency": values.one_of(*LATENCIES), "preset": values.one_of(*PRESETS)}
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Options as somebody wrote them: the engine's own, and the rest, which is upstream's setup."""
+
+    pipeline: Mapping[str, object]
+    """For `checked`."""
+    checkpoint: str = "checkpoints"
+    """Folder of ``ditto_cfg`` and ``ditto_onnx``."""
+    runtime: str = "auto"
+    """One of ``runtime.RUNTIMES``, or ``auto``."""
+    fade_in: int = 0
+    """Frames over which a film's motion fades in, and out."""
+    fade_out: int = 0
+
+    @property
+    def offline(self) -> Mapping[str, object]:
+        """The rest, for the offline way, which knows no latency."""
+        return {name: value for name, value in self.pipeline.items() if name not in ("latency", "online_mode")}
+
+
+_OWN: Mapping[str, values.Reader] = {
+    "checkpoint": values.text,
+    "runtime": values.one_of("auto", *RUNTIMES),
+    "fade_in": values.whole(0, 100_000),
+    "fade_out": values.whole(0, 100_000),
+}
+
+
+def chosen(options: Mapping[str, object]) -> Chosen:
+    """Return an avatar's or a visit's options, the engine's own checked.
+
+    Raises:
+        ConfigError: One of them has an illegal value.
+    """
+    own = _read({name: value for name, value in options.items() if name in _OWN}, _OWN)
+    return Chosen({name: value for name, value in options.items() if name not in _OWN}, **own)  # type: ignore[arg-type]
+
+
+def _read(options: Mapping[str, object], readers: Mapping[str, values.Reader]) -> dict[str, object]:
+    given: dict[str, object] = {}
+    for name, value in options.items():
+        if name not in readers:
+            known = ", ".join(sorted((*readers, *_OWN)))
+            raise ConfigError(f"The ditto engine has no option {name[:40]!r}; it has {known}.")
+        try:
+            given[name] = readers[name](value)
+        except ValueError as error:
+            raise ConfigError(f"Ditto's option {name} is {error}, not {_shown(value)}.") from error
+    return given
+
+
 def checked(options: Mapping[str, object]) -> dict[str, object]:
     """Return upstream's options for what somebody gave, each value valid; ``latency`` and ``preset`` are resolved.
 
     Raises:
         ConfigError: There is no such option, or a value is illegal; the sentence says what is allowed.
     """
-    given: dict[str, object] = {}
-    for name, value in options.items():
-        reader = READERS.get(name) or _OURS.get(name)
-        if reader is None:
-            known = ", ".join(sorted((*READERS, *_OURS)))
-            raise ConfigError(f"The ditto engine has no option {name[:40]!r}; it has {known}.")
-        try:
-            given[name] = reader(value)
-        except ValueError as error:
-            raise ConfigError(f"Ditto's option {name} is {error}, not {_shown(value)}.") from error
+    given = _read(options, {**READERS, **_OURS})
     if isinstance(latency := given.pop("latency", None), str):
         given.setdefault("overlap_v2", LATENCIES[latency])
     if isinstance(preset := given.pop("preset", None), str):

@@ -14,13 +14,14 @@ from typing import Final, Protocol
 import numpy as np
 
 from studio.beat import SAMPLES_PER_BEAT, AudioChunk
-from studio.engines.ditto.condition import Condition, mirror
+from studio.engines.ditto.condition import Condition
 from studio.engines.ditto.motion import OnlineMotion, Request
 from studio.engines.ditto.options import Setup
 from studio.engines.ditto.sampler import FRAMES, Noise, draw
 from studio.engines.ditto.speech import FRAMES as HEARD
 from studio.engines.ditto.speech import HOP, LEAD, WINDOW, SpeechStream, wave_of
 from studio.engines.ditto.types import Floats, Motion, motion_of
+from studio.engines.loop import mirror
 
 GROWTH: Final = 0.25
 """By how much more of the speech's motion a beat shows than the one before: four beats from the idle loop to speech."""

@@ -69,6 +69,13 @@ def one_of(*words: str) -> Reader:
     return read
 
 
+def text(value: object) -> str:
+    """Read a text that is not empty."""
+    if isinstance(value, str) and value:
+        return value
+    raise ValueError("a text")
+
+
 def optional(reader: Reader) -> Reader:
     """Return ``reader``, with None allowed."""
     return lambda value: None if value is None else reader(value)

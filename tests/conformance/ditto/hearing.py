@@ -94,7 +94,7 @@ class Rehearsal:
         self._noises.append(draw(self._noise, 1))
         steps = self._setup.sampling_timesteps
         noise = self._noises[-1]
-        window = sample(self._denoise, steps, noise, start[None], condition[None], self._steps[None])[0]
+        window: Floats = sample(self._denoise, steps, noise, start[None], condition[None], self._steps[None])[0]
         self._starts.append(start)
         self._windows.append(window)
         return window

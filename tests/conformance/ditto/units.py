@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engines.ditto import sampler
-from studio.engines.ditto.condition import Condition, Emotion, emotion_rows, mirror
+from studio.engines.ditto.condition import Condition, Emotion, emotion_rows
 from studio.engines.ditto.motion import Windows
 from studio.engines.ditto.options import Setup
 from studio.engines.ditto.types import WIDTHS, CheckpointInfo, Floats, Motion, Reference, vector_of
+from studio.engines.loop import mirror
 from tests.conformance.ditto.verdict import Verdict, judge
 
 Arrays = Mapping[str, NDArray[Any]]
