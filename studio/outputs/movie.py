@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from studio.stats import Stats
 
 MAX_SECONDS = 6 * 3600.0
 """Of sound in one film."""
+MAX_BEFOREHAND = 1800.0
+"""Seconds of sound that an engine is told beforehand: 58 MB."""
 QUEUE_BEATS = FPS
 """Beats that wait at most, besides the engine's look-ahead."""
 AUDIO_RATE = 48_000
@@ -69,8 +71,9 @@ class _Loaded:
 
 
 def render_movie(
-    avatar: Avatar, engine: Engine, audio: Path, output: Path, report: Progress, options: Options | None = None
-) -> RenderReport:
+    avatar: Avatar, engine: Engine, audio: Path, output: Path, report: Progress, options: Options | None = None,
+    beforehand: bool = False,
+) -> RenderReport:  # fmt: skip
     """Let ``avatar`` speak ``audio`` into ``output``; blocks until the film is complete.
 
     It is written as ``<output>.part`` and renamed at the end; on failure nothing is left. Must not be called from a
@@ -83,15 +86,20 @@ def render_movie(
         output: Ends in ``.mp4``; replaced if it exists.
         report: Told the fraction done (0..1; 0 where the file does not tell its length) and a phrase.
         options: For the engine's `begin`.
+        beforehand: Tell the engine the whole sound before the first beat, for one that can make use of it.
 
     Raises:
         BadAudio: There is no such file, or no sound in it.
-        TooLarge: The sound lasts longer than `MAX_SECONDS`.
+        TooLarge: The sound lasts longer than `MAX_SECONDS`, or `MAX_BEFOREHAND` where it is told beforehand.
         EngineFault: The engine failed.
         StudioError: The output cannot be written.
     """
     _check(audio, output)
-    return asyncio.run(_render(avatar, engine, audio, output, report, options or Options()))
+    options = options or Options()
+    if beforehand:
+        report(0.0, "reading the sound")
+        options = replace(options, sound=np.concatenate([*read_file(audio, MAX_BEFOREHAND)]))
+    return asyncio.run(_render(avatar, engine, audio, output, report, options))
 
 
 def _check(audio: Path, output: Path) -> None:
