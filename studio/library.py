@@ -158,7 +158,7 @@ class Library(Generic[S]):
             engine.close()
 
     def _load(self, shelf: Shelf[S], report: Report) -> None:
-        engine, scheduler = self._engine(shelf.engine_name)
+        engine, scheduler = self.engine(shelf.engine_name)
         spec = shelf.spec
 
         def progress(done: float, phrase: str) -> None:
@@ -173,7 +173,8 @@ class Library(Generic[S]):
         shelf.loaded = LoadedAvatar(spec, engine, scheduler, avatar)
         report(spec.id, 1.0, "ready")
 
-    def _engine(self, name: str) -> tuple[Engine, S]:
+    def engine(self, name: str) -> tuple[Engine, S]:
+        """Return an engine and its scheduler, loaded by the first call; blocks, any thread."""
         with self._lock:
             if name not in self._engines:
                 engine = load_engine(name)

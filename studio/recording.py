@@ -7,6 +7,9 @@ other files or into gigabytes, are never even probed. Knows nothing of time or p
 
 from __future__ import annotations
 
+import mmap
+import re
+import struct
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +34,8 @@ CODECS = (
     "pcm_alaw", "pcm_mulaw", "pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le",
 )  # fmt: skip
 """FFmpeg's decoders that a stranger's file may wake."""
+MAX_PACKETS = 2_000_000
+"""That an MP4's tables may promise: twelve hours of AAC. FFmpeg believes them, 36 bytes for each."""
 _STRICT = {"codec_whitelist": ",".join(CODECS), "protocol_whitelist": "file"}
 
 
@@ -89,6 +94,8 @@ def read_file(
 
 
 def _pieces(source: Path | Readable, rate: int, container: str) -> Generator[Pcm, None, None]:
+    if container == "mp4" and isinstance(source, Path):
+        _check_tables(source)
     resampler = Resampler(rate)
     name = source.name if isinstance(source, Path) else "a stream"
     what = str(source) if isinstance(source, Path) else source
@@ -104,6 +111,39 @@ def _pieces(source: Path | Readable, rate: int, container: str) -> Generator[Pcm
             yield resampler.flush()
     except (av.FFmpegError, OSError, ValueError) as error:
         raise BadAudio(detail=f"{type(error).__name__} in {name}") from error
+
+
+def _check_tables(path: Path) -> None:
+    """Refuse an MP4 whose tables would unfold into gigabytes: a file of 30 kB can make FFmpeg reserve 2.8 GB.
+
+    Raises:
+        BadAudio: The tables promise more packets than any recording has, are compressed, or cannot be read.
+
+    Layout: ISO/IEC 14496-12, 4.2 (boxes), 8.7.3 (sample sizes), 8.8.8 (track runs).
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            if any(count > MAX_PACKETS for count in _promised(data)):
+                raise BadAudio(detail=f"too many packets promised in {path.name}")
+    except (OSError, ValueError, struct.error) as error:
+        raise BadAudio(detail=f"{type(error).__name__} in {path.name}") from error
+
+
+def _promised(data: mmap.mmap) -> Generator[int, None, None]:
+    """Yield the number of packets that each table of an MP4 claims to have."""
+    at = 0
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        size = struct.unpack_from(">Q", data, at + 8)[0] if size == 1 else size or len(data) - at
+        if size < 8:
+            raise ValueError("a box without a body")
+        box = b"" if kind == b"mdat" else data[at : at + size]
+        if b"cmov" in box:
+            raise ValueError("compressed tables")
+        for name, offset in ((b"stsz", 8), (b"stz2", 8), (b"trun", 4)):
+            for part in re.finditer(name, box):
+                yield struct.unpack_from(">I", box, part.end() + offset)[0]
+        at += size
 
 
 def file_seconds(path: Path) -> float:

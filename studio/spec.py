@@ -61,6 +61,12 @@ class IceSpec:
 
     addresses: tuple[str, ...] = ()
     """Host candidates; empty: loopback when bound to loopback, else all interfaces."""
+    ports: str = ""
+    """UDP ports to use, ``50000-50199``, one for each visit; empty: whatever the system gives."""
+    public_address: str = ""
+    """The address by which the world knows this machine, where a NAT or a container hands those ports on unchanged."""
+    relay_only: bool = False
+    """Offer nothing but what a TURN server relays."""
     stun: tuple[str, ...] = ()
     """``stun:host:port`` URLs; none by default."""
     turn: tuple[str, ...] = ()
@@ -105,6 +111,15 @@ class LimitsSpec:
     """Pixels of a portrait before it is refused as a decompression bomb."""
     picture_bytes: int = 40_000_000
     avatar_memory_mb: int = 2048
+    sound_bytes: int = 50_000_000
+    sound_seconds: float = 600.0
+    """Length of a recording."""
+    upload_bytes: int = 1_000_000_000
+    """All files that visitors sent, together."""
+    upload_seconds: float = 3_600.0
+    """After its last use, until such a file is forgotten."""
+    guests: int = 8
+    """Portraits of visitors that are kept prepared; the one used longest ago makes room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +133,8 @@ class StudioSpec:
     limits: LimitsSpec = LimitsSpec()
     cache: Path = Path(".studio")
     """Folder of prepared avatars and compiled kernels."""
+    media_roots: tuple[Path, ...] = ()
+    """Folders whose files requests may name, absolute; empty: the studio's own assets."""
     file: Path | None = None
     """The YAML this came from."""
     rtmp: RtmpSpec = RtmpSpec()

@@ -89,7 +89,7 @@ class _Reader:
     def studio(self, root: Given) -> StudioSpec:
         """Read the whole tree."""
         tree = self.mapping(root)
-        known = (*SECTIONS, "defaults", "cache", "avatars")
+        known = (*SECTIONS, "defaults", "cache", "media_roots", "avatars")
         musetalk = {k: v for k, v in tree.items() if k not in known and _looks_like_musetalk(v)}
         self.unknown({k: v for k, v in tree.items() if k not in musetalk}, known)
         defaults: dict[str, Given] = self.mapping(tree.get("defaults"))
@@ -105,7 +105,8 @@ class _Reader:
         if not avatars and not self.complaints:
             self.complain(root, "there are no avatars; add a list called avatars, each with an id and a source")
         cache = self.scalar(self.override("cache", tree.get("cache")), ".studio", "cache")
-        return StudioSpec(avatars, server, media, ice, limits, self.workplace / cache, self.path, rtmp)
+        roots = self.folders(self.override("media_roots", tree.get("media_roots")))
+        return StudioSpec(avatars, server, media, ice, limits, self.workplace / cache, roots, self.path, rtmp)
 
     def section(self, name: str, empty: Section, tree: Mapping[str, Given], extra: Sequence[str] = ()) -> Section:
         """Read one section into the dataclass of which ``empty`` holds the defaults."""
@@ -132,6 +133,11 @@ class _Reader:
         if file and not spec.turn_secret:
             place = self.existing(file)
             spec = dataclasses.replace(spec, turn_secret=_secret(place) if place else "")
+        ends = [int(end) for end in spec.ports.split("-") if end]
+        if ends and not ends[0] <= ends[1] <= 65_535:
+            self.complain(given.get("ports", whole), "ports must go from a lower to a higher one, 65535 at most")
+        if spec.relay_only and not spec.turn:
+            self.complain(whole, "relay_only needs a server that relays: ice.turn")
         if spec.turn and not (spec.turn_secret or file):
             self.complain(whole, "turn needs a shared secret: STUDIO_ICE_TURN_SECRET or ice.turn_secret_file")
         return spec
@@ -217,6 +223,15 @@ class _Reader:
     def options(self, body: Mapping[str, Given]) -> dict[str, object]:
         """Return the engine's own options; the engine judges them."""
         return {key: value.plain() for key, value in self.mapping(body.get("options")).items()}
+
+    def folders(self, given: Given | None) -> tuple[Path, ...]:
+        """Return the absolute folders of a list."""
+        names = self.scalar(given, (), "media_roots")
+        places = [self.existing(Given(name, cast(Given, given).where)) for name in names]
+        for place in places:
+            if place and not place.is_dir():
+                self.complain(cast(Given, given), f"{place} is no folder")
+        return tuple(place for place in places if place)
 
     def existing(self, given: Given) -> Path | None:
         """Return the absolute path that a text names, seen from the YAML's folder, else from the studio's."""

@@ -34,6 +34,11 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "limits.picture_pixels": (65_536, 1_000_000_000),
     "limits.picture_bytes": (65_536, 1_000_000_000),
     "limits.avatar_memory_mb": (64, 1_048_576),
+    "limits.sound_bytes": (65_536, 10_000_000_000),
+    "limits.sound_seconds": (1, 86_400),
+    "limits.upload_bytes": (1_000_000, 10_000_000_000_000),
+    "limits.upload_seconds": (60, 31_536_000),
+    "limits.guests": (1, 1_000),
 }
 """Lowest and highest value, both allowed."""
 PATTERNS: Mapping[str, tuple[str, str]] = {
@@ -43,6 +48,8 @@ PATTERNS: Mapping[str, tuple[str, str]] = {
     "media.codecs": (r"VP8|H264", "one of VP8, H264"),
     "ice.addresses": (r"[0-9a-fA-F.:%\w]+", "an IP address of this machine"),
     "rtmp.hosts": (r"[0-9a-z.:-]+", "a host's name or address in lower case, such as live.example"),
+    "ice.ports": (r"|[1-9]\d{3,4}-[1-9]\d{3,4}", "a range of ports such as 50000-50199"),
+    "ice.public_address": (r"|\d{1,3}(\.\d{1,3}){3}", "an IPv4 address"),
     "ice.stun": (r"stuns?:[^\s/]+", "a URL such as stun:stun.example:3478"),
     "ice.turn": (r"turns?:[^\s/]+", "a URL such as turn:turn.example:3478?transport=udp"),
 }

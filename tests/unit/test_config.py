@@ -69,6 +69,16 @@ def test_shipped_configuration_reads_and_shows_every_default() -> None:
         assert written == expected, name
 
 
+def test_media_roots_are_folders_that_exist(desk: Desk) -> None:
+    (desk.folder / "sounds").mkdir()
+    (desk.folder / "a.wav").write_bytes(b"")
+    assert desk.read("media_roots: [sounds]\n" + CARD).media_roots == (desk.folder / "sounds",)
+    assert desk.read(CARD).media_roots == ()
+    assert desk.refusal("media_roots: [a.wav]\n" + CARD).endswith("is no folder")
+    assert "there is no file or folder 'nowhere'" in desk.refusal("media_roots: [nowhere]\n" + CARD)
+    assert desk.refusal("media_roots: 3\n" + CARD).endswith("must be a list of texts, not 3")
+
+
 def test_least_configuration_takes_every_default(desk: Desk) -> None:
     spec = desk.read(CARD)
     assert spec.server == ServerSpec()

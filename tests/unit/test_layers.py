@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"engine", "stats", "recording", "footage"},
             {"engines"},
             {"library", "scheduler"},
-            {"timeline", "source", "output", "lookup"},
+            {"timeline", "source", "output", "lookup", "guests", "uploads"},
             {"pipeline", "encode", "microphone", "gathering"},
             {"surgery", "outlet"},
             {"peer", "outputs"},

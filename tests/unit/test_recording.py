@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import wave
 from pathlib import Path
@@ -149,3 +150,27 @@ def test_sound_is_read_as_it_arrives(tmp_path: Path) -> None:
     assert container_of(path.read_bytes()[:12]) == "matroska"
     pcm = np.concatenate(list(read_file(wire, container="matroska")))
     assert len(pcm) == pytest.approx(SAMPLE_RATE, abs=500)
+
+
+@pytest.mark.parametrize("box", [b"stsz", b"stz2", b"trun", b"cmov"])
+def test_tables_that_unfold_into_gigabytes_are_refused_unread(tmp_path: Path, box: bytes) -> None:
+    path = converted(wav(tmp_path / "original.wav", speech(0.5)), "a.m4a")
+    data = bytearray(path.read_bytes())
+    at = data.find(b"stsz")
+    if box == b"stsz":
+        struct.pack_into(">II", data, at + 8, 1, 80_000_000)
+    else:  # beside the real one, where FFmpeg would look as well
+        moof = box + bytes(4) + struct.pack(">II", 90_000_000, 90_000_000)
+        data += struct.pack(">I4s", 8 + 4 + len(moof), b"moof") + struct.pack(">I", 4 + len(moof)) + moof
+    path.write_bytes(data)
+    with pytest.raises(BadAudio) as caught:
+        measure(path, "mp4")
+    assert "promised" in caught.value.detail or box == b"cmov"
+
+
+@pytest.mark.parametrize("tail", [b"\0\0\0\1free", b"\0\0\0\4free", b"\0\0\0\x10stsz" + bytes(8)])
+def test_boxes_without_a_body_are_refused(tmp_path: Path, tail: bytes) -> None:
+    path = converted(wav(tmp_path / "original.wav", speech(0.5)), "a.m4a")
+    path.write_bytes(path.read_bytes() + tail)
+    with pytest.raises(BadAudio):
+        measure(path, "mp4")

@@ -1,0 +1,229 @@
+"""Files that requests name: what visitors sent, under random names, and what lies below the media roots.
+
+A name that nobody was given leads to nothing, and with the same words as a file that does not exist. Everything blocks
+(disks, decoders): the callers bring threads. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.beat import SAMPLE_RATE, SAMPLES_PER_BEAT
+from studio.engines.imagefile import decode, read_bytes
+from studio.errors import BadAudio, BadMessage, BadPortrait, StudioError, StudioFull, TooLarge
+from studio.recording import CONTAINERS, measure, trusted_container
+from studio.spec import LimitsSpec
+
+PICTURES = {".png": b"\x89PNG", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff", ".webp": b"RIFF"}
+"""Name's ending -> the first bytes that go with it."""
+PREFIX = "uploads/"
+"""What the paths of uploaded files begin with."""
+MAX_PATH = 1024
+"""Characters of a path in a request."""
+_NAME = re.compile(r"[A-Za-z0-9_-]{24}\.[a-z0-9]{3,4}")
+SWEEP_SECONDS = 10.0
+"""Between two looks for files that nobody needs any more."""
+
+
+class FileNotFound(StudioError):
+    """No file of that name may be had; the same words whether it exists or not."""
+
+    code = "file_not_found"
+    status = 404
+    default = "There is no such file. Upload it first, or use one that the studio has."
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A recording that may be spoken."""
+
+    path: Path
+    container: str
+    """For `recording.read_file`."""
+    beats: int
+    """Pictures that it takes, its last one perhaps not full."""
+    seconds: float
+
+
+class Store:
+    """The uploads' folder and the media roots; any thread.
+
+    Args:
+        folder: Of the uploads; made if it is not there.
+        roots: Folders whose files may be named.
+        limits: The configuration's.
+        clock: Seconds since 1970, as files have them.
+    """
+
+    def __init__(
+        self, folder: Path, roots: Sequence[Path], limits: LimitsSpec, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._folder, self._limits, self._clock = folder.resolve(), limits, clock
+        self._roots = tuple(root.resolve() for root in roots)
+        self._measured: dict[tuple[Path, int, int], int] = {}
+        self._lock = threading.Lock()
+        self._swept = -SWEEP_SECONDS
+
+    def draft(self) -> Path:
+        """Return a new empty file to write an upload into; `keep` or ``unlink`` it.
+
+        Raises:
+            StudioFull: The store is full, even after what is too old was removed.
+        """
+        with self._lock:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if self._sweep() + self._limits.sound_bytes > self._limits.upload_bytes:
+                raise StudioFull("The studio's store for uploads is full. Please try again in some minutes.")
+            path = self._folder / f".{secrets.token_urlsafe(18)}"
+            path.touch(0o600)
+            return path
+
+    def keep_sound(self, draft: Path, name: str) -> str:
+        """Check a recording and return the path to name it by; on failure the draft is gone.
+
+        Raises:
+            BadAudio: It is none, or has another name than content.
+            TooLarge: It is too long.
+        """
+        return self._keep(draft, name, tuple(CONTAINERS), "sound", BadAudio, self._check_sound)
+
+    def keep_portrait(self, draft: Path, name: str) -> str:
+        """Check a picture and return the path to name it by; on failure the draft is gone.
+
+        Raises:
+            BadPortrait: It is none, or has another name than content, or too many pixels.
+        """
+        return self._keep(draft, name, tuple(PICTURES), "picture", BadPortrait, self._check_portrait)
+
+    def sound(self, path: str) -> Sound:
+        """Return the recording that a request names.
+
+        Raises:
+            BadMessage: The name's ending is no sound's.
+            FileNotFound: Nobody was given that name, and it is no file of the media roots.
+            BadAudio: It cannot be read.
+            TooLarge: It is too long.
+        """
+        found = self._find(path, tuple(CONTAINERS), "sound")
+        container = trusted_container(found)
+        state = found.stat()
+        key = (found, state.st_mtime_ns, state.st_size) if not self._is_ours(found) else (found, 0, state.st_size)
+        if key not in self._measured:
+            if len(self._measured) > 1000:
+                self._measured.clear()
+            self._measured[key] = measure(found, container, self._limits.sound_seconds)
+        samples = self._measured[key]
+        return Sound(found, container, -(-samples // SAMPLES_PER_BEAT), samples / SAMPLE_RATE)
+
+    def portrait(self, path: str) -> Path:
+        """Return the picture that a request names.
+
+        Raises:
+            BadMessage: The name's ending is no picture's.
+            FileNotFound: Nobody was given that name, and it is no file of the media roots.
+        """
+        return self._find(path, tuple(PICTURES), "picture")
+
+    def _find(self, path: str, endings: Sequence[str], kind: str) -> Path:
+        if not path or len(path) > MAX_PATH or "\0" in path:
+            raise FileNotFound
+        check_ending(path, endings, kind)
+        with self._lock:
+            self._sweep()
+            if path.startswith(PREFIX):
+                return self._uploaded(path.removeprefix(PREFIX))
+        for root in self._roots:
+            for place in (root, root.parent):
+                try:
+                    found = (place / path).resolve()
+                    if found.is_relative_to(root) and found.is_file():
+                        return found
+                except (OSError, RuntimeError):  # a name too long for the disk, a loop of links
+                    continue
+        raise FileNotFound
+
+    def _uploaded(self, name: str) -> Path:
+        """Return an upload, which is young again."""
+        path = self._folder / name
+        if not _NAME.fullmatch(name) or path.is_symlink() or not path.is_file():
+            raise FileNotFound
+        os.utime(path, (self._clock(), self._clock()))
+        return path
+
+    def _is_ours(self, path: Path) -> bool:
+        return path.parent == self._folder
+
+    def _keep(
+        self, draft: Path, name: str, endings: Sequence[str], kind: str, error: type[StudioError],
+        check: Callable[[Path], None],
+    ) -> str:  # fmt: skip
+        try:
+            check_ending(name, endings, kind)
+            if not draft.stat().st_size:
+                raise error(f"The {kind} is empty.")
+            final = self._folder / (secrets.token_urlsafe(18) + ending_of(name))
+            renamed = draft.with_name(draft.name + final.suffix)
+            draft.rename(renamed)
+            draft = renamed
+            check(draft)
+            os.utime(draft, (self._clock(), self._clock()))
+            draft.rename(final)
+            return PREFIX + final.name
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _check_sound(self, path: Path) -> None:
+        measure(path, trusted_container(path), self._limits.sound_seconds)
+
+    def _check_portrait(self, path: Path) -> None:
+        data = read_bytes(path, self._limits.picture_bytes)
+        if not data.startswith(PICTURES[path.suffix]):
+            raise BadPortrait(f"This file is called {path.suffix} but holds something else. Save it anew.")
+        decode(data, "The picture", self._limits.picture_pixels)
+
+    def _sweep(self) -> int:
+        """Remove what is too old, not at every call; return the bytes that stay."""
+        total, now = 0, self._clock()
+        is_due = now - self._swept >= SWEEP_SECONDS
+        for entry in os.scandir(self._folder) if self._folder.is_dir() else ():
+            state = entry.stat(follow_symlinks=False)
+            if is_due and now - state.st_mtime > self._limits.upload_seconds:
+                Path(entry.path).unlink(missing_ok=True)
+            else:
+                total += state.st_size
+        if is_due:
+            self._swept = now
+        return total
+
+
+def ending_of(name: str) -> str:
+    """Return a name's ending in lower case, with its dot; empty if it has none."""
+    _, dot, ending = name.rpartition(".")
+    return (dot + ending).lower()
+
+
+def check_ending(name: str, endings: Sequence[str], kind: str) -> None:
+    """Look at a name's ending.
+
+    Raises:
+        BadMessage: It is none of ``endings``.
+    """
+    if ending_of(name) not in endings:
+        raise BadMessage(f"The {kind} must be a file ending in {', '.join(endings)}.")
+
+
+def check_size(count: int, limit: int) -> None:
+    """Look at the bytes that have come so far.
+
+    Raises:
+        TooLarge: They are more than ``limit``.
+    """
+    if count > limit:
+        raise TooLarge(f"The file is larger than {limit / 1e6:.0f} MB.")
