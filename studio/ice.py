@@ -22,6 +22,12 @@ def host_addresses(ice: IceSpec, host: str) -> tuple[str, ...]:
         return ()
 
 
+def udp_ports(ice: IceSpec) -> range:
+    """Return the ports to bind, both ends included; none: whatever the system gives."""
+    low, _, high = ice.ports.partition("-")
+    return range(int(low), int(high) + 1) if ice.ports else range(0)
+
+
 def turn_login(ice: IceSpec, now: float) -> tuple[str, str]:
     """Return user name and password that coturn accepts until ``ice.turn_ttl`` seconds after ``now`` (Unix time).
 

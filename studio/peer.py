@@ -29,13 +29,14 @@ from numpy.typing import NDArray
 from studio.beat import Beat
 from studio.encode import make_encoder
 from studio.errors import BadMessage, CodecUnsupported, OfferInvalid
-from studio.ice import host_addresses, is_mdns, turn_login, without_mdns
+from studio.gathering import Gathering
+from studio.ice import host_addresses, is_mdns, turn_login, udp_ports, without_mdns
 from studio.messages import Candidate
 from studio.microphone import Decode, Microphone, SoundPacket
 from studio.outlet import Outlet
 from studio.spec import IceSpec, MediaSpec
 from studio.stats import Stats
-from studio.surgery import Ear, abandon, codec_of, sound_decoder, stop_decoders, use_addresses, use_ear, use_relay
+from studio.surgery import Ear, abandon, codec_of, sound_decoder, stop_decoders, use_ear, use_gathering, use_relay
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,9 @@ class Peer:
 
     def __init__(self, ice: IceSpec, media: MediaSpec, host: str, on_audio: OnAudio, stats: Stats) -> None:
         self._ice, self._media, self._on_audio, self._stats = ice, media, on_audio, stats
-        self._addresses = host_addresses(ice, host)
+        self._gathering = Gathering(
+            host_addresses(ice, host), udp_ports(ice), ice.public_address, ice.relay_only, ice.gather_limit
+        )
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=_ice_servers(ice)))
         self._pc.on("connectionstatechange", self._on_change)
         self._outlet = Outlet(stats, media.scale)
@@ -200,7 +203,7 @@ class Peer:
     def _prepare(self, transceivers: Sequence[RTCRtpTransceiver]) -> None:
         """Put our parts in place of aiortc's, between the remote and the local description."""
         for transceiver in transceivers:
-            use_addresses(transceiver, self._addresses, self._ice.gather_limit)
+            use_gathering(transceiver, self._gathering)
             codec = codec_of(transceiver)
             if codec is None or transceiver.sender.track not in (self._outlet.audio, self._outlet.video):
                 continue

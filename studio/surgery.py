@@ -1,7 +1,7 @@
 """Everything that reaches behind aiortc's public face, which has no setting for it. Nothing global is changed.
 
 Read in aiortc 1.16 and aioice 0.13; `pyproject.toml` pins aiortc from above, and `tests/integration/test_peer.py`
-notices when a name has moved. Five operations: gather on our addresses, send what was encoded already, take packets
+notices when a name has moved. Five operations: gather our way, send what was encoded already, take packets
 before aiortc's jitter buffer, end decoder threads, close the sockets of a connection that hangs.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import av
 import cryptography.hazmat.primitives.serialization  # noqa: F401 - pyOpenSSL would load it in the first visit: 80 ms
@@ -21,16 +21,16 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 
 from studio.encode import Relay
+from studio.gathering import Gathering
 from studio.microphone import Decode, opus_decoder
 
 
-def use_addresses(transceiver: RTCRtpTransceiver, ours: Sequence[str], limit: float) -> None:
-    """Gather on ``ours`` if any are given, and wait ``limit`` seconds for STUN and TURN instead of 5."""
+def use_gathering(transceiver: RTCRtpTransceiver, gathering: Gathering) -> None:
+    """Offer the candidates that ``gathering`` finds."""
     connection = transceiver.receiver.transport.transport.iceGatherer._connection
-    gather = type(connection).get_component_candidates
 
-    async def gather_ours(component: int, addresses: list[str], timeout: float = limit) -> list[IceCandidate]:
-        return await gather(connection, component, list(ours) or addresses, timeout=limit)  # type: ignore[arg-type]
+    async def gather_ours(component: int, addresses: list[str], timeout: int = 5) -> list[IceCandidate]:
+        return await gathering.candidates(connection, component, addresses)
 
     connection.get_component_candidates = gather_ours  # type: ignore[method-assign]
 

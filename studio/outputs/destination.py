@@ -6,15 +6,13 @@ doors of its own network. So names are resolved once, each address is judged, an
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import socket
-import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from studio.errors import BadMessage, StudioError
+from studio.lookup import look_up
 
 PORTS = {"rtmp": 1935, "rtmps": 443}
 MAX_URL = 2048
@@ -98,7 +96,7 @@ async def resolve(destination: Destination, hosts: Collection[str], is_private: 
     if hosts and destination.host not in hosts:
         raise refused
     try:
-        found = await _look_up(destination.host, destination.port)
+        found = await look_up(destination.host, destination.port)
     except OSError:
         raise RtmpRefused("The RTMP server's name is unknown.") from None
     allowed = [address for address in found if hosts or is_private or _is_public(address)]
@@ -111,34 +109,3 @@ def _is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
     return (mapped or ip).is_global and not (mapped or ip).is_multicast
-
-
-async def _look_up(host: str, port: int) -> list[str]:
-    """Ask for the name in a thread of its own: encoding must not wait for it, nor the end of the studio.
-
-    Raises:
-        OSError: There is no such name.
-    """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[str]] = loop.create_future()
-
-    def tell(found: list[str], error: OSError | None) -> None:
-        if answer.done():
-            return
-        if error is None:
-            answer.set_result(found)
-        else:
-            answer.set_exception(error)
-
-    def ask() -> None:
-        found, wrong = [], None
-        try:
-            lines = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            found = [str(line[4][0]) for line in lines]
-        except (OSError, UnicodeError) as error:
-            wrong = OSError(str(error))
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(tell, found, wrong)
-
-    threading.Thread(target=ask, name="resolve", daemon=True).start()
-    return await answer

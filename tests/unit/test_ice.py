@@ -6,7 +6,7 @@ import hmac
 
 import pytest
 
-from studio.ice import host_addresses, is_mdns, turn_login, without_mdns
+from studio.ice import host_addresses, is_mdns, turn_login, udp_ports, without_mdns
 from studio.spec import IceSpec
 
 HOST = "a=candidate:1 1 udp 2122260223 192.168.1.7 50000 typ host generation 0"
@@ -61,3 +61,8 @@ def test_turn_login_is_what_coturn_computes() -> None:
     assert user == "1060:studio"
     digest = base64.b64decode(password)
     assert digest == hmac.new(b"north", user.encode(), hashlib.sha1).digest()
+
+
+def test_ports_are_a_range_with_both_ends() -> None:
+    assert udp_ports(IceSpec()) == range(0)
+    assert list(udp_ports(IceSpec(ports="50000-50002"))) == [50000, 50001, 50002]
