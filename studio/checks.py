@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from studio.config import workplace
 from studio.engine import ENGINES
 from studio.library import resolved
 from studio.spec import AvatarSpec, StudioSpec
+from studio.weights import ENGINES_WITH_WEIGHTS, Verdict, judge, manifest
 
 OLDEST_PYTHON = (3, 11)
 LEAST_FREE_BYTES = 500_000_000
@@ -46,7 +48,7 @@ def everything(spec: StudioSpec) -> list[Check]:
     avatars = [avatar(spec.cache, one) for one in spec.avatars]
     return [
         python(), *(library(name) for name in LIBRARIES), kernels(), models(spec), cache(spec.cache),
-        *avatars, gpu(), chromium(), cores(),
+        *avatars, *weights(spec), gpu(), chromium(), cores(),
     ]  # fmt: skip
 
 
@@ -98,6 +100,36 @@ def avatar(folder: Path, spec: AvatarSpec) -> Check:
     prepared = any((folder / "avatars" / spec.id).glob("*/prepared.json"))
     state = "prepared" if prepared else "will be prepared at the next start"
     return Check(f"avatar {spec.id}", True, f"{engine}, {state}")
+
+
+def weights(spec: StudioSpec) -> list[Check]:
+    """Are the files of the engines that need some there, and are they what they should be? One line for each."""
+    lines: list[Check] = []
+    for engine in ENGINES_WITH_WEIGHTS:
+        users = [one for one in spec.avatars if resolved(one.engine) == engine]
+        folders = {Path(str(one.options.get("checkpoint", workplace() / "checkpoints"))) for one in users}
+        for folder in folders or {workplace() / "checkpoints"}:
+            lines += files(engine, folder, bool(users))
+    return lines
+
+
+def files(engine: str, folder: Path, used: bool) -> list[Check]:
+    """Judge the files of one engine in one folder; a single line where there are none and nobody needs them."""
+    verdicts = [judge(weight, folder) for weight in manifest(engine)]
+    subject = f"{engine} in {folder.name}"
+    if not used and not any(verdict.there for verdict in verdicts):
+        return [Check(subject, False, "no files; no avatar needs them")]
+    lacking = sum(not verdict.good for verdict in verdicts)
+    can_speak = all(verdict.good for verdict in verdicts if verdict.weight.needed == "live")
+    state = "ready to speak" if can_speak else "cannot speak"
+    text = f"{state}; {lacking} of {len(verdicts)} files are missing or wrong" if lacking else f"{state}, complete"
+    remedy = f"{folder / 'README.md'} says what to fetch from where, and how to build it."
+    return [Check(subject, not lacking, text, remedy), *(_file(engine, verdict) for verdict in verdicts)]
+
+
+def _file(engine: str, verdict: Verdict) -> Check:
+    need = "" if verdict.good or verdict.weight.needed == "live" else f" Only {verdict.weight.needed} needs it."
+    return Check(f"{engine}: {verdict.name}", verdict.good, verdict.text + need)
 
 
 def gpu() -> Check:

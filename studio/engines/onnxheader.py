@@ -173,7 +173,8 @@ class _Reader:
 
     def _varints(self, span: Span) -> list[int]:
         """Return packed whole numbers."""
-        numbers, at = [], span[0]
+        numbers: list[int] = []
+        at = span[0]
         while at < span[1] and len(numbers) <= _MOST_AXES:
             value, at = self._varint(at, span[1])
             numbers.append(value)

@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"picture", "audio", "messages", "config", "pacer", "ice"},
             {"engine", "stats", "recording", "footage"},
             {"engines"},
-            {"library", "scheduler"},
+            {"library", "scheduler", "weights"},
             {"timeline", "source", "output", "lookup", "guests", "uploads"},
             {"pipeline", "encode", "microphone", "gathering"},
             {"surgery", "outlet"},

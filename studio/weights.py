@@ -1,0 +1,165 @@
+"""Judges the files in ``checkpoints/`` one by one against its manifest, in words; nothing is loaded or run.
+
+Knows which files belong to which engine (`manifest`), not what the networks compute; names and shapes of their ends
+are those of the engines' own tables.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio.config import home
+from studio.engines.ditto import checkpoint as ditto
+from studio.engines.musetalk import networks as musetalk
+from studio.engines.network import Port
+from studio.engines.onnxheader import read_header
+from studio.errors import AvatarNotReady
+
+ENGINES_WITH_WEIGHTS = ("ditto", "musetalk")
+LEAST_PART = 0.9
+"""A network with fewer numbers than this part of the real one's is another."""
+MOST_PART = 2.0
+"""And one with more: Ditto's speech network holds 1.2 times its published parameters (a baked-in context)."""
+
+End = tuple[tuple[str, ...], Sequence[int | None]]
+"""One end of a network: its names, and its shape with None for any length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One file that belongs to an engine."""
+
+    engine: str
+    paths: tuple[str, ...]
+    """Below the folder of checkpoints; the first that is there is taken."""
+    role: str
+    """The network's name in the engine's table; empty for what is no network."""
+    what: str
+    needed: str
+    """``live``, ``preparation`` or ``offline``."""
+    numbers: float
+    """Weights of the real network; 0 where unknown."""
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one file."""
+
+    weight: Weight
+    name: str
+    """Of the file that is there, or of the one that should be."""
+    there: bool
+    good: bool
+    text: str
+
+
+def manifest(engine: str) -> tuple[Weight, ...]:
+    """Return the files of an engine, empty if it needs none."""
+    whole: Mapping[str, Any] = tomllib.loads((home() / "checkpoints" / "manifest.toml").read_text("utf-8"))
+    if engine not in whole:
+        return ()
+    section = whole[engine]
+    return tuple(_weight(engine, section, given) for given in section["file"])
+
+
+def judge(weight: Weight, folder: Path) -> Verdict:
+    """Look at one file; takes a fraction of a second however large it is.
+
+    Args:
+        weight: Of `manifest`.
+        folder: Of the checkpoints.
+    """
+    path = next((folder / path for path in weight.paths if (folder / path).is_file()), None)
+    if path is None:
+        return Verdict(weight, Path(weight.paths[0]).name, False, False, f"is missing; it {weight.what}.")
+    try:
+        text = _network(weight, path) if weight.role else _configuration(weight, folder)
+    except AvatarNotReady as error:
+        return Verdict(weight, path.name, True, False, error.message)
+    licence = f"; {weight.licence}" if weight.licence else ""
+    return Verdict(weight, path.name, True, True, text + licence)
+
+
+def _weight(engine: str, section: Mapping[str, Any], given: Mapping[str, Any]) -> Weight:
+    path = Path(given["path"])
+    paths = [str(path.with_name(path.stem + variant + path.suffix)) for variant in section["variants"]]
+    paths += [given["instead"]] if "instead" in given else []
+    role = given.get("role", path.stem if path.suffix == ".onnx" else "")
+    numbers = given.get("numbers", 0.0) * 1e6
+    return Weight(engine, tuple(paths), role, given["what"], given["needed"], numbers, given.get("licence", ""))
+
+
+def _configuration(weight: Weight, folder: Path) -> str:
+    """Return what is good about Ditto's options.
+
+    Raises:
+        AvatarNotReady: The file is damaged, not trusted, or says something that cannot be.
+    """
+    info = ditto.read_info(folder, online=weight.needed == "live")
+    return f"{len(info.defaults)} options"
+
+
+def _network(weight: Weight, path: Path) -> str:
+    """Return what is good about a network's file.
+
+    Raises:
+        AvatarNotReady: It is damaged, incomplete, or another network.
+    """
+    header = read_header(path)
+    lacking = [name for name in header.data if not (path.parent / name).is_file()]
+    if lacking:
+        raise AvatarNotReady(f"{path.name} is incomplete: {lacking[0][:80]}, which holds its weights, is missing.")
+    size = sum(part.stat().st_size for part in (path, *(path.parent / name for name in header.data)))
+    too_large = weight.numbers and header.numbers > MOST_PART * weight.numbers
+    if too_large or max(header.numbers, size) < LEAST_PART * weight.numbers:
+        have, want = f"{header.numbers / 1e6:.4g}", f"{weight.numbers / 1e6:.4g}"
+        sort = "another network" if too_large else "a simplified network or a stand-in"
+        raise AvatarNotReady(f"{path.name} is {sort}: {have} million numbers instead of {want} million.")
+    inputs, outputs = _ends(weight)
+    wrong = _misfit(header.inputs, inputs) or _misfit(header.outputs, outputs)
+    if wrong:
+        raise AvatarNotReady(f"{path.name} is another network: {wrong}.")
+    if header.custom:
+        known = "; take warp_network_ori.onnx instead" if weight.role == "warp_network" else ""
+        raise AvatarNotReady(f"{path.name} needs the operator {header.custom[0]}, which only a plug-in has{known}.")
+    return f"{size / 1e6:.4g} MB, {header.numbers / 1e6:.4g} million numbers, opset {header.opset}"
+
+
+def _ends(weight: Weight) -> tuple[list[End], list[End]]:
+    """Return inputs and outputs as the engine's table has them."""
+    if weight.engine == "ditto":
+        plain = ditto.NETWORKS[weight.role]
+        return _named(plain.inputs), _named(plain.outputs)
+    aliased = musetalk.ROLES[weight.role]
+    return [(end.names, end.shape) for end in aliased.inputs], [(end.names, end.shape) for end in aliased.outputs]
+
+
+def _named(side: Mapping[str, Sequence[int | None]]) -> list[End]:
+    return [((name,), shape) for name, shape in side.items()]
+
+
+def _misfit(ports: Sequence[Port], ends: Sequence[End]) -> str:
+    """Return what is wrong with a network's ends, empty if nothing: each is known by a name, else by its shape."""
+    left = list(ports)
+    for names, shape in ends:
+        named = [port for port in left if port.name in names]
+        fitting = [port for port in named or left if _fits(port, shape)]
+        if not fitting:
+            axes = " × ".join("any" if side is None else str(side) for side in shape)
+            there = ", ".join(map(str, named or ports))[:120]
+            return f"it lacks {names[0]} [{axes}], and has {there}"
+        left.remove(fitting[0])
+    return ""
+
+
+def _fits(port: Port, shape: Sequence[int | None]) -> bool:
+    """Tell whether a port has a shape, as far as the file says; a decoder may give finished pictures instead."""
+    if port.shape is None or (port.dtype.kind == "u" and tuple(port.shape[1:]) == musetalk.BAKED[1:]):
+        return True
+    axes = zip(port.shape, shape, strict=False)
+    return len(port.shape) == len(shape) and all(None in pair or pair[0] == pair[1] for pair in axes)
