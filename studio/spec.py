@@ -37,6 +37,10 @@ class ServerSpec:
     """Other sites' pages that may connect (``https://shop.example``); same host is always allowed."""
     base: str = ""
     """Reserved path prefix behind a reverse proxy, without trailing slash."""
+    tls_cert: str = ""
+    """PEM file of the certificate, its chain behind it; empty: plain HTTP."""
+    tls_key: str = ""
+    """PEM file of its key; empty: in the same file."""
 
 
 @dataclass(frozen=True, slots=True)

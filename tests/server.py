@@ -25,11 +25,12 @@ class Server:
     port: int
     process: psutil.Process
     child: asyncio.subprocess.Process
+    scheme: str = "http"
 
     @property
     def http(self) -> str:
         """Base URL."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     @property
     def ws(self) -> str:
@@ -93,7 +94,7 @@ async def studio(
     process = psutil.Process(child.pid)
     if core is not None and hasattr(process, "cpu_affinity"):
         process.cpu_affinity([core])
-    server = Server(port, process, child)
+    server = Server(port, process, child, "https" if "--tls-cert" in more else "http")
     try:
         await _until_ready(server, child, limit, folder)
         yield server
@@ -113,7 +114,7 @@ async def _until_ready(server: Server, child: asyncio.subprocess.Process, limit:
             if child.returncode is not None:
                 raise RuntimeError(f"the studio ended: {(folder / 'server.log').read_text()[-2000:]}")
             with contextlib.suppress(aiohttp.ClientError):
-                async with session.get(f"{server.http}/readyz") as response:
+                async with session.get(f"{server.http}/readyz", ssl=False) as response:
                     if response.status == 200:
                         return
             await asyncio.sleep(0.1)

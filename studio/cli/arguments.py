@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on; 0.0.0.0 for other machines")
     parser.add_argument("--port", type=_port, help="port; 0 for any free one")
+    parser.add_argument("--tls-cert", metavar="FILE", help="PEM certificate with its chain: serve HTTPS")
+    parser.add_argument("--tls-key", metavar="FILE", help="its PEM key (default: in the same file)")
     parser.add_argument("--skip-checks", action="store_true", help="start without looking at the machine first")
 
 

@@ -18,6 +18,7 @@ from studio.memory import Keeper
 from studio.spec import ServerSpec, StudioSpec
 from studio.web.app import make_app, serve
 from studio.web.keys import LIBRARY
+from studio.web.tls import certificate_of
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     spec = _spec(arguments)
     if not arguments.skip_checks:
         _look(machine(spec))
+    certificate = certificate_of(spec.server)
     with Keeper(), listen(spec.server) as listener:
         preparation = Preparation([avatar.id for avatar in spec.avatars])
         app = make_app(spec, home(), preparation.report)
@@ -39,14 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
             say(f"\n  Avatar Studio is ready: {address(spec.server, listener.getsockname()[1])}\n  Ctrl-C ends it.\n")
             gc.freeze()  # what start-up made lives as long as the process: collections need not look at it
 
-        asyncio.run(serve(app, listener, welcome))
+        asyncio.run(serve(app, listener, welcome, certificate))
     log.debug("closed")
     return 0
 
 
 def _spec(arguments: argparse.Namespace) -> StudioSpec:
     spec = settings.read(arguments)
-    given = {"host": arguments.host, "port": arguments.port}
+    given = {key: getattr(arguments, key) for key in ("host", "port", "tls_cert", "tls_key")}
     server = dataclasses.replace(spec.server, **{key: value for key, value in given.items() if value is not None})
     return dataclasses.replace(spec, server=server)
 
@@ -84,4 +86,5 @@ def listen(server: ServerSpec) -> socket.socket:
 def address(server: ServerSpec, port: int) -> str:
     """Return the page's address as a person on this machine types it."""
     host = "localhost" if server.host in ("127.0.0.1", "0.0.0.0", "::", "::1") else server.host
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}{server.base}"
+    scheme = "https" if server.tls_cert else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{server.base}"

@@ -94,7 +94,7 @@ class _Reader:
         self.unknown({k: v for k, v in tree.items() if k not in musetalk}, known)
         defaults: dict[str, Given] = self.mapping(tree.get("defaults"))
         self.unknown(defaults, DEFAULT_KEYS)
-        server = self.section("server", ServerSpec(), tree)
+        server = self.server(tree)
         media = self.section("media", MediaSpec(), tree)
         ice = self.ice(tree)
         rtmp = self.section("rtmp", RtmpSpec(), tree)
@@ -119,6 +119,16 @@ class _Reader:
         }
         self.misspelt(name, (*defaults, *extra))
         return type(empty)(**values)
+
+    def server(self, tree: Mapping[str, Given]) -> ServerSpec:
+        """Read ``server``; the certificate's files are looked for like all others."""
+        spec = self.section("server", ServerSpec(), tree)
+        given, places = self.mapping(tree.get("server")), {"tls_cert": "", "tls_key": ""}
+        for key in places:
+            file = self.override(f"server.{key}", given.get(key))
+            place = self.existing(file) if file and getattr(spec, key) else None
+            places[key] = str(place or "")
+        return dataclasses.replace(spec, tls_cert=places["tls_cert"], tls_key=places["tls_key"])
 
     def ice(self, tree: Mapping[str, Given]) -> IceSpec:
         """Read ``ice``; the secret comes from the environment or a file."""

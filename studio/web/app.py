@@ -25,6 +25,7 @@ from studio.web.keys import HOST, LIBRARY, SPEC, STATS
 from studio.web.pages import add_pages
 from studio.web.signaling import add_signaling
 from studio.web.streams import add_streams
+from studio.web.tls import Certificate
 
 BODY_BYTES = 1_048_576
 """Of a request that no route allows more."""
@@ -110,20 +111,25 @@ def make_runner(app: web.Application) -> web.AppRunner:
     )  # fmt: skip
 
 
-async def serve(app: web.Application, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+async def serve(
+    app: web.Application, listener: socket.socket, on_ready: Callable[[], None], certificate: Certificate | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM, then close everything in reverse order.
 
     Args:
         app: From `make_app`.
         listener: A bound socket.
         on_ready: Called when visitors can come.
+        certificate: For HTTPS; SIGHUP reads it again. None: plain HTTP.
     """
     leave = asyncio.Event()
     loop = asyncio.get_running_loop()
+    if certificate is not None:
+        loop.add_signal_handler(signal.SIGHUP, certificate.renew)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, leave.set)
     runner = make_runner(app)
-    setup = asyncio.create_task(_start(runner, listener))
+    setup = asyncio.create_task(_start(runner, listener, certificate))
     leaving = asyncio.create_task(leave.wait())
     try:
         await asyncio.wait((setup, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -138,6 +144,7 @@ async def serve(app: web.Application, listener: socket.socket, on_ready: Callabl
         await runner.cleanup()
 
 
-async def _start(runner: web.AppRunner, listener: socket.socket) -> None:
+async def _start(runner: web.AppRunner, listener: socket.socket, certificate: Certificate | None) -> None:
     await runner.setup()
-    await web.SockSite(runner, listener, backlog=128).start()
+    context = certificate.context if certificate else None
+    await web.SockSite(runner, listener, backlog=128, ssl_context=context).start()
