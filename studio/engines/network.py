@@ -94,6 +94,7 @@ class Model:
         self.outputs = backend.outputs
         self._backend = backend
         self._fixed_rows = _fixed_rows(backend.inputs)
+        self._is_proven = False  # that n rows can be one call, as the file says
         self._shared = frozenset(port.name for port in backend.inputs if self._fixed_rows is None and port.rows == 1)
 
     @property
@@ -165,10 +166,17 @@ class Model:
         parts = []
         for start in range(0, rows, most):
             count = min(most, rows - start)
-            results = self._called(feeds, start, count, keep)
-            if count > 1 and self.batches and any(not out.ndim or out.shape[0] != count for out in results.values()):
-                self._fixed_rows = 1  # the file promised rows that its outputs do not have
-                return self._whole(feeds, keep)
+            try:
+                results = self._called(feeds, start, count, keep)
+            except EngineFault:
+                if count == 1 or not self.batches or self._is_proven:
+                    raise
+                results = {}
+            if count > 1 and self.batches:
+                if not _have_rows(results, count):
+                    self._fixed_rows = 1  # the file promises a free axis that the graph does not have
+                    return self._whole(feeds, keep)
+                self._is_proven = True
             parts.append(results)
         return parts[0] if len(parts) == 1 else {name: join([part[name] for part in parts]) for name in parts[0]}
 
@@ -216,6 +224,10 @@ def _taken(value: Array, start: int, count: int, wanted: int) -> Array:
     mine = value if value.shape[0] == 1 else value[start : start + count]
     have = mine.shape[0]
     return mine if have == wanted else join([mine, *[mine[have - 1 : have]] * (wanted - have)])
+
+
+def _have_rows(results: Mapping[str, Array], count: int) -> bool:
+    return bool(results) and all(value.ndim and value.shape[0] == count for value in results.values())
 
 
 def _fixed_rows(inputs: Sequence[Port]) -> int | None:

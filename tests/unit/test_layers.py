@@ -70,7 +70,7 @@ RUNTIMES: dict[str, frozenset[str]] = {
     "cuda": frozenset({"cudadriver"}),
     "google": frozenset({"onnxgraph"}),
     "onnx": frozenset({"onnxgraph"}),
-    "onnxruntime": frozenset({"onnxmodel"}),
+    "onnxruntime": frozenset({"onnxhalf", "onnxmodel"}),
     "pycuda": frozenset({"cudadriver"}),
     "tensorrt": frozenset({"tensorrtmodel"}),
 }

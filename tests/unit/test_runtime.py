@@ -55,6 +55,17 @@ def test_outputs_without_rows_are_found_out(tmp_path: Path) -> None:
     assert not model.batches
 
 
+def test_free_axis_that_a_graph_cannot_keep_is_found_out(tmp_path: Path) -> None:
+    """The stand-ins of the landmark networks: one row is written into the graph."""
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"])]
+    path = graphs.save(
+        tmp_path / "net.onnx", nodes, [("x", ["n", 4])], [("y", [1, 2, 2])], {"shape": np.array([1, 2, 2])}
+    )
+    model = open_model(path)
+    np.testing.assert_array_equal(model.run({"x": X})["y"], X.reshape(5, 2, 2))
+    assert not model.batches
+
+
 def test_rows_that_a_file_denies_are_used_all_the_same(tmp_path: Path) -> None:
     """The released landmark networks: a free axis at the input, 1 written at the output, n rows in truth."""
     model = open_model(graphs.mean_subtracted(tmp_path / "net.onnx", "n", declared=1))
