@@ -6,7 +6,7 @@ FFmpeg to other files are never probed. Sound is not looked at. Knows nothing of
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import av
@@ -50,12 +50,13 @@ def is_footage(path: Path) -> bool:
     return bool(container_of(_head(path)))
 
 
-def read_footage(path: Path, max_pixels: int) -> Generator[Rgb, None, None]:
+def read_footage(path: Path, max_pixels: int, fps: float | None = None) -> Generator[Rgb, None, None]:
     """Yield every picture of a video's first video stream as (H, W, 3) RGB, all of one size, turned upright.
 
     Args:
         path: MP4, MOV, Matroska, WebM or AVI.
         max_pixels: Width times height from which it is refused undecoded.
+        fps: Pictures a second: those that are seen at these moments, some twice or never; None: each once.
 
     Raises:
         BadPortrait: Not a video, one without pictures, damaged, too large or too small, or changing its size.
@@ -66,7 +67,8 @@ def read_footage(path: Path, max_pixels: int) -> Generator[Rgb, None, None]:
     try:
         options = {"codec_whitelist": ",".join(CODECS), "protocol_whitelist": "file"}
         with av.open(str(path), "r", format=demuxer, options=options) as opened:
-            yield from _pictures(opened, name, max_pixels)
+            timed = _pictures(opened, name, max_pixels)
+            yield from (rgb for _, rgb in timed) if fps is None else _seen(timed, fps)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise BadPortrait(f"{name} is damaged and cannot be played.", f"{type(error).__name__}: {error}") from error
 
@@ -82,7 +84,26 @@ def _head(path: Path) -> bytes:
         raise BadPortrait(f"{name} cannot be read.", f"{type(error).__name__}: {error}") from error
 
 
-def _pictures(opened: av.container.InputContainer, name: str, max_pixels: int) -> Generator[Rgb, None, None]:
+def _seen(timed: Iterable[tuple[float | None, Rgb]], fps: float) -> Generator[Rgb, None, None]:
+    """Yield the picture that is seen at each multiple of 1 / ``fps`` seconds after the first."""
+    shown: Rgb | None = None
+    start, count = 0.0, 0
+    for at, rgb in timed:
+        moment = start + count / fps if at is None else at
+        if shown is None:
+            start = moment
+        while shown is not None and count / fps < moment - start - 0.5e-3:
+            yield shown
+            count += 1
+        shown = rgb
+    if shown is not None:
+        yield shown
+
+
+def _pictures(
+    opened: av.container.InputContainer, name: str, max_pixels: int
+) -> Generator[tuple[float | None, Rgb], None, None]:
+    """Yield pictures with their seconds, None where the file does not say."""
     if not opened.streams.video or len(opened.streams) > MAX_STREAMS:
         raise BadPortrait(f"{name} has no pictures.", f"{len(opened.streams)} streams")
     stream = opened.streams.video[0]
@@ -95,7 +116,7 @@ def _pictures(opened: av.container.InputContainer, name: str, max_pixels: int) -
         if (frame.width, frame.height) != size:
             raise BadPortrait(f"{name} changes its size while it plays. Save it anew in one size.")
         empty = False
-        yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
+        yield frame.time, np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
     if empty:
         raise BadPortrait(f"{name} has no pictures.")
 

@@ -137,3 +137,26 @@ def test_damaged_video_answers_or_refuses(tmp_path_factory: pytest.TempPathFacto
 def test_still_formats_are_no_footage() -> None:
     assert container_of(b"\0\0\0\x1cftypheic") == ""
     assert container_of(b"\0\0\0\x1cftypisom") == "mp4"
+
+
+def test_a_rate_is_kept_whatever_the_files_own_is(tmp_path: Path) -> None:
+    path = tmp_path / "uneven.mkv"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("mpeg4", rate=1000)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 160, 128, "yuv420p"
+        for at, level in ((0, 40), (20, 90), (40, 140), (200, 240)):  # milliseconds
+            frame = av.VideoFrame.from_ndarray(np.full((128, 160, 3), level, np.uint8), format="rgb24")
+            frame.pts = at
+            for packet in stream.encode(frame):
+                file.mux(packet)
+        for packet in stream.encode(None):
+            file.mux(packet)
+    levels = [int(picture.mean()) for picture in read_footage(path, PIXELS, fps=25)]
+    assert np.abs(np.array(levels) - [40, 140, 140, 140, 140, 240]).max() < 6
+
+
+def test_a_film_of_that_rate_is_read_as_it_is(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "film.mp4", 9)
+    paced, every = (list(read_footage(path, PIXELS, fps=fps)) for fps in (25, None))
+    assert np.array_equal(np.stack(paced), np.stack(every))

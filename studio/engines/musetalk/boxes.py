@@ -13,6 +13,7 @@ from studio.errors import BadPortrait
 
 _BRIDGE = 29
 """Of the 68 points: the middle of the nose, which halves the box."""
+_PARABOLA = np.array([-2, 3, 6, 7, 6, 3, -2]) / 21
 MOST_LOST = 0.2
 """Part of a video's frames that may lack a face."""
 
@@ -70,6 +71,20 @@ def filled(boxes: Sequence[Box | None]) -> tuple[slice, list[Box]]:
     known = np.array([boxes[index] for index in seen], np.float64)
     whole = np.stack([np.interp(np.arange(kept.start, kept.stop), seen, side) for side in known.T], axis=1)
     return kept, [(x0, y0, x1, y1) for x0, y0, x1, y1 in np.rint(whole).astype(int).tolist()]
+
+
+def calmed(boxes: Sequence[Box]) -> list[Box]:
+    """Return boxes whose edges follow a parabola over seven frames (Savitzky and Golay 1964): no tremble, no lag.
+
+    They may leave the picture by a pixel.
+    """
+    edges = np.array(boxes, np.float64)
+    if len(edges) < len(_PARABOLA):
+        return list(boxes)
+    reach = len(_PARABOLA) // 2
+    padded = np.pad(edges, ((reach, reach), (0, 0)), "reflect", reflect_type="odd")
+    smooth = np.stack([np.convolve(side, _PARABOLA, "valid") for side in padded.T], axis=1)
+    return [(x0, y0, x1, y1) for x0, y0, x1, y1 in np.rint(smooth).astype(int).tolist()]
 
 
 def jitter(boxes: Sequence[Box]) -> float:

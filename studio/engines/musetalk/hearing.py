@@ -43,10 +43,14 @@ def features(networks: Networks, wave: Floats) -> Floats:
     return np.concatenate([*parts, np.zeros((0, STATES, WIDTH), np.float32)])[:rows]
 
 
-def all_prompts(networks: Networks, pcm: Sequence[Pcm]) -> Floats:
-    """Return the prompts (n, 50, 384) of n whole beats, places encoded: what upstream makes of a file."""
-    wave = as_wave(np.concatenate(pcm))
-    return windows.prompts(features(networks, wave), windows.window_rows(len(wave))) + windows.encoding()
+def film_prompts(networks: Networks, sound: Pcm) -> Floats:
+    """Return the prompts (n, 50, 384) of a whole sound (samples,), places encoded: what upstream makes of a file.
+
+    The last beat, which the sound may fill in part, has one too; upstream leaves it out.
+    """
+    beats = -(-len(sound) // SAMPLES_PER_BEAT)
+    rows = windows.window_rows(len(sound), pictures=beats)
+    return windows.prompts(features(networks, as_wave(sound)), rows) + windows.encoding()
 
 
 def as_wave(pcm: Pcm) -> Floats:
@@ -88,7 +92,7 @@ class Canvas:
         """Return what the encoder shall see: (80, 3000)."""
         return self._power.picture()
 
-    def prompts(self, states: Floats, beats: range) -> Floats:
+    def prompts(self, states: Floats, beats: Sequence[int]) -> Floats:
         """Return the prompts (n, 50, 384) of some of the beats heard, places encoded.
 
         Args:

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from studio.engines.musetalk import latents
 from studio.engines.musetalk.types import FACE, STATES, TOKENS, WIDTH, Bytes, Floats
+from studio.engines.onnxheader import read_header
 from studio.engines.runtime import Model, Port, Shape, host, is_finite, open_model
 from studio.errors import BadNetwork, EngineFault
 
 SUFFIXES = ("", "_v15", "_fp16", "_v15_fp16", "_int8", "_v15_int8")
 """What may stand behind a network's name in its file's name; the first that is there is taken."""
-UNET_BYTES = 800_000_000
-"""A UNet's file and its data together: 850 million weights cannot be less than this, even of 8 bits each."""
+UNET_WEIGHTS = 800_000_000
+"""MuseTalk's UNet has 850 million; one with fewer than this is a simplified network under the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,7 @@ class Networks:
         path = self.path(role)
         if path is None:
             raise BadNetwork(f"{role}.onnx is missing; it belongs into {self.folder}.", str(self.folder))
-        if role == "unet" and not self._allow_small and _bytes_of(path) < UNET_BYTES:
+        if role == "unet" and not self._allow_small and read_header(path).numbers < UNET_WEIGHTS:
             sentence = f"{path.name} is too small to be MuseTalk's UNet of 850 million weights: a simplified network."
             raise BadNetwork(sentence, str(path))
         model = open_model(path, threads=self._threads)
@@ -202,11 +203,6 @@ class Networks:
         except BadNetwork:
             model.close()
             raise
-
-
-def _bytes_of(path: Path) -> int:
-    """Return the size of a graph and of the data files beside it, in bytes."""
-    return sum(file.stat().st_size for file in (path, *path.parent.glob(f"{path.stem}*data*")))
 
 
 def _resolved(model: Model, ports: Sequence[Port], ends: Sequence[End]) -> dict[str, Port]:

@@ -1,36 +1,37 @@
-"""A prepared avatar on disk: N frames in files that are read by position, written one frame at a time.
+"""A prepared avatar on disk: N frames in files that are read by position, appended one frame at a time.
 
-``avatar.json`` (width, height, count), ``pictures.i420`` (N pictures), ``masks.u8`` (the masks of the face boxes, one
-after the other), ``boxes.npy`` (N, 4) int32, ``latents.npy`` (N, 8, 32, 32) float32. Only the first half of the loop
-is kept: frame k of the loop is `video.mirror(k, N)`. Knows nothing of networks or sound.
+``avatar.json`` (format, width, height, count), ``pictures.i420`` (N pictures), ``masks.u8`` (the masks of the face
+boxes, one after the other), ``boxes.i32`` (N, 4), ``latents.f32`` (N, 8, 32, 32). Only the first half of the loop is
+kept: frame k of the loop is `loop.mirror(k, N)`. Knows nothing of networks or sound.
 """
 
 from __future__ import annotations
 
 import json
+import math
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
 
 from studio import picture
 from studio.engines.musetalk.types import LATENT, Box, Bytes, Floats, Frame
 from studio.errors import AvatarNotReady, BadPortrait
 
 INDEX = "avatar.json"
-PICTURES = "pictures.i420"
-MASKS = "masks.u8"
-BOXES = "boxes.npy"
-LATENTS = "latents.npy"
+PICTURES, MASKS, BOXES, LATENTS = FILES = ("pictures.i420", "masks.u8", "boxes.i32", "latents.f32")
 FORMAT = 1
 """Of these files; another number is prepared anew."""
+_BOX_BYTES, _LATENT_BYTES = 16, 4 * math.prod(LATENT)
 
 
-def even(picture_bgr: Bytes) -> Bytes:
+def even(bgr: Bytes) -> Bytes:
     """Return the picture without its last odd row and column: I420 needs even sides."""
-    height, width = picture_bgr.shape[:2]
-    return picture_bgr[: height & ~1, : width & ~1]
+    height, width = bgr.shape[:2]
+    return bgr[: height & ~1, : width & ~1]
 
 
 def face_mask(frame: Frame) -> Bytes:
@@ -41,56 +42,57 @@ def face_mask(frame: Frame) -> Bytes:
 
 
 class Draft:
-    """An avatar being written: `add` each frame, then `finish`; nothing is complete before that.
+    """An avatar being written: `add` each frame, then `finish`; what was added before a crash is found again.
 
     Args:
-        folder: Exists.
-        count: Frames that will come.
+        folder: Exists; may hold an unfinished draft of the same avatar.
+        width: Pixels of every frame.
+        height: Pixels of every frame; odd sides lose a row or column.
     """
 
-    def __init__(self, folder: Path, count: int) -> None:
-        self._folder, self._count = folder, count
-        self._size: tuple[int, int] | None = None
-        self._boxes: list[Box] = []
-        self._pictures = (folder / PICTURES).open("wb")
-        self._masks = (folder / MASKS).open("wb")
-        self._latents: np.memmap[tuple[int, ...], np.dtype[np.float32]] = open_memmap(
-            folder / LATENTS, "w+", np.float32, (count, *LATENT)
-        )
+    def __init__(self, folder: Path, width: int, height: int) -> None:
+        self._folder, self._width, self._height = folder, width & ~1, height & ~1
+        for name in FILES:
+            (folder / name).touch()
+        self.count = self._whole_frames()
+        """Frames that are there."""
+        with ExitStack() as stack:
+            self._files = [stack.enter_context((folder / name).open("ab")) for name in FILES]
+            self._stack = stack.pop_all()
 
     def add(self, frame: Frame) -> None:
         """Append a frame.
 
         Raises:
-            BadPortrait: Its picture has another size than the first one's.
+            BadPortrait: Its picture has another size than the others.
         """
         shot = even(frame.picture)
-        size = (shot.shape[1], shot.shape[0])
-        self._size = self._size or size
-        if size != self._size:
+        if shot.shape[:2] != (self._height, self._width):
             raise BadPortrait("The pictures of this video do not all have the same size.")
         x0, y0, x1, y1 = frame.box
-        box = (x0, y0, min(x1, size[0]), min(y1, size[1]))
+        box = (x0, y0, min(x1, self._width), min(y1, self._height))
         mask = face_mask(frame)[: box[3] - y0, : box[2] - x0]
         assert mask.shape == (box[3] - y0, box[2] - x0), "the mask covers the face box"
-        self._latents[len(self._boxes)] = frame.latents
-        self._boxes.append(box)
-        self._pictures.write(picture.from_rgb(np.ascontiguousarray(shot[..., ::-1])).tobytes())
-        self._masks.write(np.ascontiguousarray(mask).tobytes())
+        i420 = picture.from_rgb(np.ascontiguousarray(shot[..., ::-1]))
+        parts: tuple[NDArray[Any], ...] = (
+            i420,
+            np.ascontiguousarray(mask),
+            np.array(box, np.int32),
+            frame.latents.astype(np.float32),
+        )
+        for file, part in zip(self._files, parts, strict=True):
+            file.write(part.tobytes())
+        self.count += 1
 
     def finish(self) -> None:
-        """Write what is written last; all frames must have come."""
-        assert len(self._boxes) == self._count and self._size is not None
+        """Say that all frames are there; the folder may be read now."""
         self.close()
-        np.save(self._folder / BOXES, np.array(self._boxes, np.int32))
-        index = {"format": FORMAT, "width": self._size[0], "height": self._size[1], "count": self._count}
+        index = {"format": FORMAT, "width": self._width, "height": self._height, "count": self.count}
         (self._folder / INDEX).write_text(json.dumps(index), "utf-8")
 
     def close(self) -> None:
         """Close the files; idempotent."""
-        self._pictures.close()
-        self._masks.close()
-        self._latents.flush()
+        self._stack.close()
 
     def __enter__(self) -> Draft:
         return self
@@ -100,9 +102,24 @@ class Draft:
     ) -> None:
         self.close()
 
+    def _whole_frames(self) -> int:
+        """Return how many frames all files have whole, and cut off what is more."""
+        size = {name: (self._folder / name).stat().st_size for name in FILES}
+        boxes = np.fromfile(self._folder / BOXES, np.int32, size[BOXES] // _BOX_BYTES * 4).reshape(-1, 4)
+        ends = _ends(boxes)
+        picture_bytes = self._width * self._height * 3 // 2
+        whole = min(size[PICTURES] // picture_bytes, size[LATENTS] // _LATENT_BYTES, len(boxes))
+        while ends[whole] > size[MASKS]:
+            whole -= 1
+        sizes = (whole * picture_bytes, int(ends[whole]), whole * _BOX_BYTES, whole * _LATENT_BYTES)
+        for name, length in zip(FILES, sizes, strict=True):
+            with (self._folder / name).open("r+b") as file:
+                file.truncate(length)
+        return whole
+
 
 class Stored:
-    """A prepared avatar, mapped into memory: the system keeps in RAM what is shown, and shares it between processes.
+    """A prepared avatar; its pictures are mapped: the system keeps in RAM what is shown, shared by all processes.
 
     Raises:
         AvatarNotReady: The folder is damaged, or of another format.
@@ -114,15 +131,13 @@ class Stored:
             if index["format"] != FORMAT:
                 raise ValueError(f"format {index['format']}")
             self.width, self.height, self.count = (int(index[key]) for key in ("width", "height", "count"))
-            self.boxes = np.load(folder / BOXES, allow_pickle=False).reshape(self.count, 4)
-            self.latents: Floats = np.load(folder / LATENTS, allow_pickle=False).reshape(self.count, *LATENT)
-            shape = (self.count, self.height * 3 // 2, self.width)
-            self.pictures: Bytes = np.memmap(folder / PICTURES, np.uint8, "r", shape=shape)
+            self.boxes = np.fromfile(folder / BOXES, np.int32).reshape(self.count, 4)
+            self.latents: Floats = np.fromfile(folder / LATENTS, np.float32).reshape(self.count, *LATENT)
             self._masks: Bytes = np.fromfile(folder / MASKS, np.uint8)
-            sizes = (self.boxes[:, 2] - self.boxes[:, 0]) * (self.boxes[:, 3] - self.boxes[:, 1])
-            self._starts = np.concatenate(([0], np.cumsum(sizes)))
-            if self._starts[-1] != len(self._masks) or not np.isfinite(self.latents).all():
-                raise ValueError("masks or latents do not fit")
+            shape = (self.count, self.height * 3 // 2, self.width)
+            self.pictures: Bytes = np.asarray(np.memmap(folder / PICTURES, np.uint8, "r", shape=shape))
+            self._ends = _ends(self.boxes)
+            self._check()
         except (OSError, ValueError, KeyError, TypeError) as error:
             sentence = "This avatar's prepared files are damaged or old. Prepare it again."
             raise AvatarNotReady(sentence, f"{folder}: {error}") from error
@@ -135,4 +150,22 @@ class Stored:
     def mask(self, index: int) -> Bytes:
         """Return the mask of frame ``index``'s face box, (h, w) uint8."""
         x0, y0, x1, y1 = self.box(index)
-        return self._masks[self._starts[index] : self._starts[index + 1]].reshape(y1 - y0, x1 - x0)
+        return self._masks[self._ends[index] : self._ends[index + 1]].reshape(y1 - y0, x1 - x0)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What is held in memory besides the pictures."""
+        return self.latents.nbytes + self._masks.nbytes + self.boxes.nbytes
+
+    def _check(self) -> None:
+        low, high = self.boxes[:, :2], self.boxes[:, 2:]
+        if not (np.all(low >= 0) and np.all(low < high) and np.all(high <= (self.width, self.height))):
+            raise ValueError("boxes leave the picture")
+        if self._ends[-1] != len(self._masks) or not np.isfinite(self.latents).all():
+            raise ValueError("masks or latents do not fit")
+
+
+def _ends(boxes: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return where each mask begins, and where the last one ends, (n + 1,)."""
+    sides = (boxes[:, 2:] - boxes[:, :2]).astype(np.int64)
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(sides[:, 0] * sides[:, 1])))

@@ -33,9 +33,19 @@ def picture_count(samples: int, fps: float = FPS) -> int:
     return math.floor(samples / SAMPLE_RATE * fps)
 
 
-def window_rows(samples: int, fps: float = FPS, left: int = PADDING, right: int = PADDING) -> NDArray[np.int64]:
-    """Return the rows of every picture's window, (pictures, 2 * (left + right + 1)); `NOTHING` outside the sound."""
-    rows, pictures = row_count(samples), picture_count(samples, fps)
+def window_rows(
+    samples: int, fps: float = FPS, left: int = PADDING, right: int = PADDING, pictures: int | None = None
+) -> NDArray[np.int64]:
+    """Return the rows of every picture's window, (pictures, 2 * (left + right + 1)); `NOTHING` outside the sound.
+
+    Args:
+        samples: At 16 kHz.
+        fps: Pictures a second.
+        left: Pictures' worth of rows before a picture's own.
+        right: The same after them.
+        pictures: How many; None: those that fit whole.
+    """
+    rows, pictures = row_count(samples), picture_count(samples, fps) if pictures is None else pictures
     step = ROW_RATE / fps
     width = 2 * (left + right + 1)
     starts = [math.floor(picture * step) - math.ceil(step) * left for picture in range(pictures)]

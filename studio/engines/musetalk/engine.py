@@ -1,0 +1,222 @@
+"""The MuseTalk engine: a film whose mouth is painted anew, many visitors on one device.
+
+Preparation finds faces and makes latents and masks (`preparation`); a visit hears (`hearing`), knows which pictures are
+due (`take`), and gets faces (`painting`) pasted into the film's own frames (`paste`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.beat import AudioChunk, Beat
+from studio.config import workplace
+from studio.engine import Avatar, Finding, Options, Prepared, Progress, Take
+from studio.engines.loop import mirror
+from studio.engines.musetalk import hearing, material, painting
+from studio.engines.musetalk.networks import ROLES, Networks
+from studio.engines.musetalk.options import LATENCIES, Chosen, chosen, latency
+from studio.engines.musetalk.paste import paste
+from studio.engines.musetalk.preparation import prepare
+from studio.engines.musetalk.store import Stored
+from studio.engines.musetalk.take import Due, Film, Player
+from studio.errors import BadMessage, ConfigError
+from studio.spec import AvatarSpec
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Of the preparation: rises when prepared avatars must be made anew."""
+LEAST_IDLE = 200
+"""Pictures of the idle loop: a shorter film is played several times."""
+LIVE = ("whisper_encoder", "unet", "vae_decoder")
+"""Networks that a visit needs."""
+
+Picture = NDArray[np.uint8]
+
+
+class MuseTalkAvatar:
+    """A prepared avatar; immutable, shared by all visits.
+
+    Raises:
+        AvatarNotReady: The prepared folder is damaged.
+    """
+
+    restless = False
+
+    def __init__(self, spec: AvatarSpec, folder: Path, networks: Networks) -> None:
+        self.stored, self.networks = Stored(folder), networks
+        self.latency = chosen(spec.options).latency
+        self.width, self.height = self.stored.width, self.stored.height
+        there = 2 * self.stored.count
+        self.idle_length = 1 if self.stored.count == 1 else there * -(-LEAST_IDLE // there)
+
+    def idle(self, phase: int) -> Picture:
+        """Return the idle picture at ``phase`` modulo the loop: (H * 3 // 2, W) I420, read-only."""
+        picture: Picture = self.stored.pictures[self.frame(phase)]
+        return picture
+
+    def frame(self, phase: int) -> int:
+        """Return which of the film's frames is seen at ``phase``."""
+        return mirror(phase % self.idle_length, self.stored.count)
+
+    def drawn(self, due: Due, face: Picture | None) -> Beat:
+        """Return a beat with the face, if there is one, in its frame."""
+        chunk, frame = due.chunk, self.frame(due.chunk.phase)
+        shown = self.stored.pictures[frame]
+        if face is not None:
+            shown = paste(shown, face, self.stored.box(frame), self.stored.mask(frame), due.share)
+        return Beat(chunk.index, shown, chunk.pcm, chunk.speech, chunk.phase)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MuseTalkTake:
+    """One visit."""
+
+    avatar: MuseTalkAvatar
+    player: Player | Film
+
+
+class MuseTalkEngine:
+    """See the module; synchronous, one lane: the device has one owner."""
+
+    name = "musetalk"
+    lookahead = max(latency.lookahead for latency in LATENCIES.values())
+    lanes = 1
+
+    def __init__(self) -> None:
+        self.max_batch = painting.LARGEST
+        """Pairs in a step; measured when the first avatar is loaded."""
+        self._networks: dict[tuple[Path, bool], Networks] = {}
+        self._sizes: dict[Networks, int] = {}
+        self._lock = threading.Lock()
+
+    def fingerprint(self, spec: AvatarSpec) -> str:
+        """Hash of the source's bytes, the options that matter, the checkpoint's files and the version.
+
+        Raises:
+            BadPortrait: The source cannot be read.
+            ConfigError: An option that there is not, or an illegal value.
+        """
+        own = chosen(spec.options)
+        networks = self._of(own)
+        head = [self.name, VERSION, spec.id, asdict(own.rules), own.smooth_boxes, own.seconds]
+        made = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+        for path in filter(None, map(networks.path, ROLES)):
+            made.update(f"{path.name} {path.stat().st_size}\n".encode())
+        made.update(material.digest(spec.source))
+        return made.hexdigest()[:16]
+
+    def prepare(self, spec: AvatarSpec, folder: Path, report: Progress) -> Sequence[Finding]:
+        """Write the film's frames, masks and latents into ``folder``; interrupted, it goes on where it stopped.
+
+        Raises:
+            BadPortrait: The source cannot become an avatar; the sentence says why.
+            BadNetwork: A network of the preparation is missing.
+        """
+        own = chosen(spec.options)
+        return prepare(spec.source, own, self._of(own), folder, self.fingerprint(spec), report)
+
+    def load(self, prepared: Prepared) -> MuseTalkAvatar:
+        """Map the avatar's files, and try the networks once, so that no visitor waits for it.
+
+        Raises:
+            AvatarNotReady: The prepared folder is damaged, or networks are missing.
+        """
+        networks = self._of(chosen(prepared.spec.options))
+        avatar = MuseTalkAvatar(prepared.spec, prepared.folder, networks)
+        with self._lock:
+            if networks not in self._sizes:
+                for role in LIVE:
+                    networks.get(role)
+                networks.hear(np.zeros((1, 80, 3000), np.float32))
+                self._sizes[networks] = painting.measured(networks)
+                self.max_batch = max(self._sizes.values())
+                log.info("musetalk: %d faces in a call", self._sizes[networks])
+        return avatar
+
+    def admit(self, avatar: Avatar, options: Options) -> int:
+        """Return the visit's look-ahead in beats: 3, 4 or 8 for ``latency`` low, balanced or quality; 0 for a film.
+
+        Raises:
+            BadMessage: An option that a visit does not have, or an illegal value.
+        """
+        assert isinstance(avatar, MuseTalkAvatar)
+        try:
+            asked = latency(options.values, avatar.latency)
+        except ConfigError as error:
+            raise BadMessage(error.message) from error
+        return asked.lookahead if options.sound is None else 0
+
+    def begin(self, avatar: Avatar, options: Options) -> MuseTalkTake:
+        """Start a visit; where the sound is known beforehand, all of it is heard now, as upstream does.
+
+        Raises:
+            EngineFault: A network failed.
+        """
+        assert isinstance(avatar, MuseTalkAvatar)
+        if options.sound is not None:
+            return MuseTalkTake(avatar, Film(hearing.film_prompts(avatar.networks, options.sound)))
+        return MuseTalkTake(avatar, Player(latency(options.values, avatar.latency), avatar.idle_length))
+
+    def step(self, batch: Sequence[tuple[Take, AudioChunk]]) -> list[list[Beat]]:
+        """Advance each take by one chunk.
+
+        A step that failed may be tried again with the same chunks: nothing is heard twice, nothing is lost.
+
+        Raises:
+            EngineFault: A network failed, or answered with something that is no number.
+        """
+        takes: list[MuseTalkTake] = []
+        for take, _ in batch:
+            assert isinstance(take, MuseTalkTake)
+            takes.append(take)
+        due = [take.player.hear(chunk) for take, (_, chunk) in zip(takes, batch, strict=True)]
+        faces = self._faces(takes, due)
+        return [
+            [take.avatar.drawn(one, faces.get(id(one), one.face)) for one in mine]
+            for take, mine in zip(takes, due, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Give the networks back."""
+        with self._lock:
+            for networks in self._networks.values():
+                networks.close()
+            self._networks.clear()
+            self._sizes.clear()
+
+    def _faces(self, takes: Sequence[MuseTalkTake], due: Sequence[Sequence[Due]]) -> dict[int, Picture]:
+        """Return the faces that the networks have to make, by the identity of what is due."""
+        made: dict[int, Picture] = {}
+        for networks in {take.avatar.networks for take in takes}:
+            wanted, players = [], []
+            for take, mine in zip(takes, due, strict=True):
+                needed = [one for one in mine if one.share > 0 and one.face is None]
+                if take.avatar.networks is networks and needed:
+                    frames = [take.avatar.frame(one.chunk.phase) for one in needed]
+                    wanted.append(painting.Wanted(take.player, needed, take.avatar.stored.latents[frames]))
+                    players.append(take.player)
+            if not wanted:
+                continue
+            made_here = painting.faces(networks, wanted, self._sizes.get(networks, 1))
+            for player, one, faces in zip(players, wanted, made_here, strict=True):
+                player.shown(faces[-1])
+                made |= {id(due): face for due, face in zip(one.due, faces, strict=True)}
+        return made
+
+    def _of(self, own: Chosen) -> Networks:
+        """Return the networks of an avatar's checkpoint; those of one checkpoint are shared."""
+        key = workplace() / Path(own.checkpoint).expanduser(), own.allow_small_networks
+        with self._lock:
+            if key not in self._networks:
+                self._networks[key] = Networks(*key)
+            return self._networks[key]

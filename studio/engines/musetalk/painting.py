@@ -1,0 +1,78 @@
+"""Many visits' pictures in one go: the encoder once for all that listen, UNet and decoder once for all faces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from studio.engines.musetalk.networks import Networks
+from studio.engines.musetalk.take import Due, Sound
+from studio.engines.musetalk.types import FACE, LATENT, TOKENS, WIDTH, Bytes, Floats
+
+LARGEST = 16
+"""Faces in one call of the networks; the gain beyond 8 is small (specification 9)."""
+BUDGET = 0.032
+"""Seconds that a call may take: a beat, less a fifth."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """The faces that one visit needs now."""
+
+    sound: Sound
+    due: Sequence[Due]
+    latents: Floats
+    """(n, 8, 32, 32), those of the frames that will be seen."""
+
+
+def faces(networks: Networks, wanted: Sequence[Wanted], largest: int) -> list[Bytes]:
+    """Return the faces (n, 256, 256, 3) BGR of each visit; a batch gives what single visits give.
+
+    Args:
+        networks: Of all these visits.
+        wanted: One for each visit that needs faces.
+        largest: Rows in one call of UNet and decoder.
+
+    Raises:
+        EngineFault: A network failed, or answered with something that is no number.
+    """
+    pictures = [one.sound.picture() for one in wanted]
+    heard = [picture for picture in pictures if picture is not None]
+    states = iter(networks.hear(np.stack(heard)) if heard else ())
+    prompts = [
+        one.sound.prompts(None if picture is None else next(states), [due.chunk.index for due in one.due])
+        for one, picture in zip(wanted, pictures, strict=True)
+    ]
+    made = _painted(networks, np.concatenate([one.latents for one in wanted]), np.concatenate(prompts), largest)
+    ends = np.cumsum([len(one.due) for one in wanted])
+    return np.split(made, ends[:-1])
+
+
+def measured(networks: Networks) -> int:
+    """Return how many faces a call may make within `BUDGET`, and at least one; warms the networks up."""
+    size = 1
+    while size <= LARGEST:
+        shown, prompts = np.zeros((size, *LATENT), np.float32), np.zeros((size, TOKENS, WIDTH), np.float32)
+        _painted(networks, shown, prompts, size)
+        began = time.perf_counter()
+        _painted(networks, shown, prompts, size)
+        if time.perf_counter() - began > BUDGET:
+            break
+        size *= 2
+    return max(1, size // 2)
+
+
+def _painted(networks: Networks, shown: Floats, prompts: Floats, largest: int) -> Bytes:
+    """Paint and decode n faces in calls of ``largest`` rows, the last of them filled up to a power of two.
+
+    A graph that always sees the same few sizes is not tuned anew for each; what was filled up is thrown away.
+    """
+    made = np.empty((len(shown), FACE, FACE, 3), np.uint8)
+    for start in range(0, len(shown), largest):
+        count = min(largest, len(shown) - start)
+        rows = np.minimum(np.arange(start, start + (1 << (count - 1).bit_length())), start + count - 1)
+        made[start : start + count] = networks.decode(networks.paint(shown[rows], prompts[rows]))[:count]
+    return made

@@ -1,0 +1,73 @@
+"""What a preparation says of a film, in words: what is good, and what would make it better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from studio.beat import FPS
+from studio.engine import Finding
+from studio.engines.musetalk.boxes import jitter
+from studio.engines.musetalk.types import FACE, Box
+from studio.spec import LimitsSpec
+
+LEAST_GOOD = 160
+"""Pixels of a face's longer side from which it looks sharp."""
+CALM = 1.0
+"""Pixels of box jitter; upstream's own film has 0.3 across and 1.3 at the top."""
+SHORT = 3.0
+"""Seconds; a shorter loop is seen to repeat."""
+
+
+def findings(boxes: Sequence[Box], lost: int, size: tuple[int, int]) -> list[Finding]:
+    """Return the report.
+
+    Args:
+        boxes: The face box of every frame.
+        lost: Frames without a face.
+        size: Width and height of the pictures.
+    """
+    return [_face(boxes), _jitter(boxes), _lost(lost), _length(len(boxes)), _memory(len(boxes), size)]
+
+
+def _face(boxes: Sequence[Box]) -> Finding:
+    sides = [max(x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes]
+    side = round(float(np.median(sides)))
+    if side > 1.5 * FACE:
+        text = (
+            f"The face is {side} pixels high, but is painted with {FACE}: the mouth will look soft. Film from farther."
+        )
+        return Finding("face size", False, text)
+    if side < LEAST_GOOD:
+        return Finding("face size", False, f"The face is only {side} pixels high. {FACE} would be best.")
+    return Finding("face size", True, f"The face is {side} pixels high.")
+
+
+def _jitter(boxes: Sequence[Box]) -> Finding:
+    moved = jitter(boxes)
+    if moved > CALM:
+        text = f"The face box trembles by {moved:.1f} pixels, the mouth may too. The option smooth_boxes calms it."
+        return Finding("box jitter", False, text)
+    return Finding("box jitter", True, f"The face box is calm ({moved:.1f} pixels).")
+
+
+def _lost(lost: int) -> Finding:
+    if lost:
+        return Finding("face seen", False, f"The face was not seen in {lost} frames; they were bridged or left out.")
+    return Finding("face seen", True, "The face is seen in every frame.")
+
+
+def _length(count: int) -> Finding:
+    seconds = count / FPS
+    if 1 < count < SHORT * FPS:
+        return Finding("length", False, f"{seconds:.1f} seconds are short: the loop will be noticed. Ten are better.")
+    return Finding("length", True, f"{count} frames, {seconds:.1f} seconds, played forth and back.")
+
+
+def _memory(count: int, size: tuple[int, int]) -> Finding:
+    needed, limit = count * size[0] * size[1] * 3 / 2 / 1e6, LimitsSpec().avatar_memory_mb
+    if needed > limit:
+        text = f"Its pictures take {needed:.0f} MB, more than {limit}: where memory is short they come from the disk."
+        return Finding("memory", False, text)
+    return Finding("memory", True, f"Its pictures take {needed:.0f} MB.")
