@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 from aiortc import (
     RTCConfiguration,
+    RTCIceCandidate,
     RTCIceServer,
     RTCPeerConnection,
     RTCRtpTransceiver,
@@ -48,6 +49,9 @@ MALFORMED = (
 MAX_SECTIONS = 8
 """Media sections of an offer: each costs sockets. Browsers make two or three."""
 
+MAX_CANDIDATES = 128
+"""Remote candidates of a connection: each is tried from every address of ours. Browsers have a dozen."""
+
 OnAudio = Callable[[NDArray[np.int16], float], None]
 """Gets (n,) mono 16 kHz and the second of its arrival."""
 
@@ -73,7 +77,8 @@ class Peer:
         self._outlet = Outlet(stats, media.scale)
         self.microphone = Microphone()
         self._decoders: dict[int, Decode | None] = {}
-        self._early: list[Candidate] = []
+        self._early: list[RTCIceCandidate] = []
+        self._candidates = 0
         self._is_described = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -122,8 +127,8 @@ class Peer:
         except MALFORMED as error:
             raise OfferInvalid(detail=f"{type(error).__name__}: {error}") from error
         self._is_described = True
-        for candidate in self._early:
-            self.add_candidate(candidate)
+        for remote in self._early:
+            self._spawn(self._pc.addIceCandidate(remote))
         return str(self._pc.localDescription.sdp)
 
     def add_candidate(self, candidate: Candidate) -> None:
@@ -133,14 +138,14 @@ class Peer:
         by its own checks, and how long to wait is the session's business.
 
         Raises:
-            BadMessage: It cannot be read.
+            BadMessage: It cannot be read, or there were too many.
         """
         line = candidate.candidate.removeprefix("a=").removeprefix("candidate:")
         if not line or is_mdns(line):
             return
-        if not self._is_described:
-            self._early.append(candidate)
-            return
+        self._candidates += 1
+        if self._candidates > MAX_CANDIDATES:
+            raise BadMessage(f"A connection may have {MAX_CANDIDATES} candidates at most.")
         try:
             remote = candidate_from_sdp(line)
         except MALFORMED as error:
@@ -148,7 +153,10 @@ class Peer:
         remote.sdpMid, remote.sdpMLineIndex = candidate.sdp_mid, candidate.sdp_m_line_index
         if remote.sdpMid is None and remote.sdpMLineIndex is None:
             remote.sdpMLineIndex = 0
-        self._spawn(self._pc.addIceCandidate(remote))
+        if self._is_described:
+            self._spawn(self._pc.addIceCandidate(remote))
+        else:
+            self._early.append(remote)
 
     def send(self, slot: int, beat: Beat, arrived: float = 0.0) -> None:
         """Release one beat to both tracks; see `Outlet.send`."""
@@ -235,10 +243,13 @@ def _check_sections(offered: SessionDescription) -> None:
     """Refuse what aiortc would stumble over when sockets are open already and tasks of its own run.
 
     Raises:
-        OfferInvalid: Too many sections, two of one name, or a BUNDLE group of sections that are not there.
+        OfferInvalid: Too many candidates or sections, two of one name, or a BUNDLE group of some that are not there.
     """
     mids = [media.rtp.muxId for media in offered.media if media.kind in ("audio", "video", "application")]
     bundled = {mid for group in offered.group if group.semantic == "BUNDLE" for mid in group.items}
+    candidates = sum(len(media.ice_candidates) for media in offered.media)
+    if candidates > MAX_CANDIDATES:
+        raise OfferInvalid(f"A connection may have {MAX_CANDIDATES} candidates at most.")
     if len(offered.media) > MAX_SECTIONS or len(set(mids)) < len(mids) or not bundled <= set(mids):
         raise OfferInvalid(detail=f"sections {mids[:MAX_SECTIONS]}, bundled {sorted(bundled)[:MAX_SECTIONS]}")
 

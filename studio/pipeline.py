@@ -160,6 +160,8 @@ class Pipeline:
 
     def end(self) -> None:
         """An utterance is complete: speak it to its last sample without waiting for more. Feeding may go on."""
+        if self._is_complete:
+            return
         for _ in range(self._listener.hangover + 1):
             self._rest()
         self._is_complete = True

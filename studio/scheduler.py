@@ -134,7 +134,7 @@ class Scheduler:
 
     def step_ms(self, beats: int = 25) -> float:
         """Mean of the newest ``beats`` steps, in milliseconds; 0 before the first."""
-        recent = [ms for times in self._steps.values() for ms in list(times)[-beats:]]
+        recent = [ms for times in list(self._steps.values()) for ms in list(times)[-beats:]]
         return sum(recent) / len(recent) if recent else 0.0
 
     def beat_ms(self) -> float:

@@ -61,7 +61,7 @@ class Timeline:
         self._places: deque[Place] = deque()
         self._asked: dict[int, Place] = {}
         self._preroll: Heard | None = None
-        self._index = self._position = self._lookahead = 0
+        self._index = self._position = self._lookahead = self._sounded = 0
         self._avatar: Cast | None = None
         self.ready: deque[Beat] = deque()
         """Beats that may leave, unpaced."""
@@ -101,7 +101,8 @@ class Timeline:
     def sound(self) -> int:
         """Beats of the source's sound, fillers left out, that have not left."""
         heard = [*self._waiting, *(place.heard for place in self._places)]
-        return len(self.ready) + (self._pacer.depth if self._pacer else 0) + sum(not one.filler for one in heard)
+        made: list[Beat] = [*self.ready, *(self._pacer.beats if self._pacer else ())]
+        return sum(beat.index < self._sounded for beat in made) + sum(not one.filler for one in heard)
 
     @property
     def is_starving(self) -> bool:
@@ -154,7 +155,7 @@ class Timeline:
         """Forget everything that has not left; beats still being made will be ignored."""
         for queue in (self._waiting, self._places, self._asked, self.ready):
             queue.clear()
-        self._awake_waiting, self._preroll = 0, None
+        self._awake_waiting, self._sounded, self._preroll = 0, 0, None
         if self._pacer:
             self._pacer.clear()
 
@@ -228,6 +229,8 @@ class Timeline:
         self._ask(AudioChunk(self._index, heard.pcm, heard.speech, phase, cut), self._position)
         self._index += 1
         self._position += 1
+        if not heard.filler:
+            self._sounded = self._index  # fillers that come after it are no part of the sound
 
     def _pass(self, heard: Heard) -> None:
         """Place silence that the engine does not hear. The silent beats that it holds back become idle ones too."""

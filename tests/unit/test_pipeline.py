@@ -153,6 +153,16 @@ async def test_queue_is_bounded_and_says_how_much_it_took() -> None:
         assert it.pipeline.depth <= 2 * 25 + 4
 
 
+async def test_ending_what_has_ended_adds_nothing() -> None:
+    async with stage() as it:
+        it.pipeline.feed(speech(4))
+        it.pipeline.end()
+        depth = it.pipeline.depth
+        for _ in range(1000):
+            it.pipeline.end()
+        assert it.pipeline.depth == depth
+
+
 async def test_live_backlog_is_dropped_not_queued() -> None:
     async with stage() as it:
         await it.slots(1)

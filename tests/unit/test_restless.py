@@ -47,6 +47,19 @@ LIVE: dict[str, Packets] = {
 }
 
 
+async def test_restless_avatar_plays_on_when_a_recording_has_been_spoken() -> None:
+    async with stage(2, restless=True) as it:
+        await it.slots(5)
+        pcm = speech(1.0)
+        it.pipeline.feed(pcm)
+        it.pipeline.end()
+        assert not it.pipeline.is_finished
+        beats = await it.slots(36)
+        assert np.array_equal(loud(np.concatenate([beat.pcm for beat in beats])), loud(pcm))
+        assert it.pipeline.is_finished
+        assert all(beat.index >= 0 for beat in await it.slots(5))
+
+
 @pytest.mark.parametrize("lookahead", [0, 2])
 @pytest.mark.parametrize("source", LIVE)
 async def test_restless_avatar_makes_one_beat_a_slot_whatever_its_source_does(source: str, lookahead: int) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import pytest
 
@@ -265,6 +265,17 @@ async def test_capacity_follows_the_measured_steps() -> None:
         assert scheduler.capacity() == 2 * 8 and scheduler.beat_ms() == 3.75 and scheduler.step_ms() == 11.5
         scheduler._steps = {1: deque([100.0])}
         assert scheduler.capacity() == 2
+
+
+async def test_step_time_is_read_while_a_lane_measures_a_new_batch_size() -> None:
+    class Meanwhile(deque[float]):
+        def __iter__(self) -> Iterator[float]:
+            scheduler._steps[len(scheduler._steps) + 1] = deque([1.0])
+            return super().__iter__()
+
+    async with running(FakeEngine()) as scheduler:
+        scheduler._steps = {1: Meanwhile([3.0]), 2: deque([5.0])}
+        assert scheduler.step_ms() == 4.0
 
 
 async def test_closing_ends_every_thread_and_is_idempotent() -> None:
