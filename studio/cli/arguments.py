@@ -67,7 +67,13 @@ def _serve(parser: argparse.ArgumentParser) -> None:
 def _render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--avatar", required=True, metavar="ID", help="an avatar of the configuration")
     parser.add_argument("--audio", required=True, type=Path, metavar="FILE", help="any sound file")
-    parser.add_argument("--output", required=True, type=Path, metavar="OUT.mp4")
+    parser.add_argument("--output", type=Path, metavar="OUT.mp4", help="the film")
+    parser.add_argument(
+        "--debug-curves",
+        type=Path,
+        metavar="OUT.png",
+        help="plot sound, mouth, eyes and head over time",
+    )
 
 
 def _prepare(parser: argparse.ArgumentParser) -> None:

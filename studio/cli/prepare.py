@@ -8,15 +8,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-
 from studio.cli import settings
 from studio.cli.avatar import brought_in, chosen, engine_of
+from studio.cli.portraits import check_picture, draw_sheet
 from studio.cli.terminal import say
 from studio.config import home, workplace
 from studio.config.reader import ID, ID_RULE
-from studio.engine import Avatar, Finding
-from studio.errors import ConfigError, StudioError
+from studio.engine import Finding
+from studio.errors import ConfigError
 from studio.spec import AvatarSpec, StudioSpec
 
 _PLAIN = re.compile(r"[\w./][\w ./-]*\w")
@@ -32,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     spec = _wanted(studio, arguments)
     sheet: Path | None = arguments.sheet and arguments.sheet.expanduser()
     if sheet:
-        check_sheet(sheet)
+        check_picture("--sheet", sheet)
     with engine_of(spec) as engine:
         prepared, avatar, seconds = brought_in(engine, spec, studio)
         say(f"{spec.name or spec.id} is prepared ({seconds:.1f} s).")
@@ -110,31 +109,3 @@ def written_source(source: Path, file: Path | None) -> str:
 def quoted(text: str) -> str:
     """Return a text as YAML wants it: as it is, or in quotes where it would be read otherwise."""
     return text if _PLAIN.fullmatch(text) and text.lower() not in _ODD and not text[0].isdigit() else json.dumps(text)
-
-
-def check_sheet(path: Path) -> None:
-    """Look at the sheet's path before anything is prepared.
-
-    Raises:
-        ConfigError: No sheet can be written there.
-    """
-    if path.suffix.lower() != ".png" or not path.parent.is_dir():
-        raise ConfigError(f"--sheet: {path} is no name for a picture; it ends in .png and lies in a folder that exists")
-
-
-def draw_sheet(avatar: Avatar, path: Path) -> None:
-    """Draw the sixteen states by which a person judges a portrait.
-
-    Raises:
-        StudioError: It is no portrait, or cannot be written.
-    """
-    from studio.engines.portrait.engine import PortraitAvatar
-    from studio.engines.portrait.sheet import contact_sheet
-
-    if not isinstance(avatar, PortraitAvatar):
-        raise StudioError("Only portraits have such a sheet.")
-    body = cv2.imencode(".png", cv2.cvtColor(contact_sheet(avatar.face), cv2.COLOR_RGB2BGR))[1]
-    try:
-        path.write_bytes(body.tobytes())
-    except OSError as error:
-        raise StudioError(f"{path} cannot be written: {error.strerror}.") from error

@@ -1,4 +1,4 @@
-"""``render``: an avatar of the configuration speaks a sound file into an mp4."""
+"""``render``: an avatar of the configuration speaks a sound file into an mp4, or into a plot of what its face does."""
 
 from __future__ import annotations
 
@@ -8,42 +8,58 @@ from pathlib import Path
 
 from studio.cli import settings
 from studio.cli.avatar import brought_in, chosen, engine_of
+from studio.cli.portraits import check_picture, draw_curves
 from studio.cli.terminal import Progress, say
+from studio.engine import Avatar, Engine
 from studio.errors import ConfigError
 from studio.outputs.movie import RenderReport, render_movie
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Render, with a progress bar, and say how fast it went."""
-    audio, output = arguments.audio.expanduser(), arguments.output.expanduser()
-    check_paths(audio, output)
+    audio: Path = arguments.audio.expanduser()
+    film, plot = (path and path.expanduser() for path in (arguments.output, arguments.debug_curves))
+    check_paths(audio, film, plot)
     studio = settings.read(arguments)
     spec = chosen(studio, arguments.avatar)
     with engine_of(spec) as engine:
         _, avatar, _ = brought_in(engine, spec, studio)
-        progress = Progress()
-        try:
-            report = render_movie(avatar, engine, audio, output, progress.show)
-        finally:
-            progress.end()
-    say(summary(output, report))
+        if plot:
+            draw_curves(avatar, audio, plot)
+            say(f"What the face does is drawn in {plot}.")
+        if film:
+            say(summary(film, _film(avatar, engine, audio, film)))
     return 0
 
 
-def check_paths(audio: Path, output: Path) -> None:
+def _film(avatar: Avatar, engine: Engine, audio: Path, output: Path) -> RenderReport:
+    progress = Progress()
+    try:
+        return render_movie(avatar, engine, audio, output, progress.show)
+    finally:
+        progress.end()
+
+
+def check_paths(audio: Path, film: Path | None, plot: Path | None) -> None:
     """Look at the paths before anything is prepared.
 
     Raises:
-        ConfigError: Nothing can be read there, or written.
+        ConfigError: Nothing can be read there, or written, or nothing is asked for.
     """
     if not audio.is_file():
         raise ConfigError(f"--audio: there is no sound file {audio}")
-    if output.suffix.lower() != ".mp4" or output.is_dir():
-        raise ConfigError(f"--output: {output} is no name for a film; it ends in .mp4")
-    if not output.parent.is_dir():
-        raise ConfigError(f"--output: there is no folder {output.parent}")
-    if not os.access(output.parent, os.W_OK):
-        raise ConfigError(f"--output: {output.parent} cannot be written")
+    if film is None and plot is None:
+        raise ConfigError("render makes a film (--output OUT.mp4), a plot (--debug-curves OUT.png), or both: say which")
+    if plot:
+        check_picture("--debug-curves", plot)
+    if film is None:
+        return
+    if film.suffix.lower() != ".mp4" or film.is_dir():
+        raise ConfigError(f"--output: {film} is no name for a film; it ends in .mp4")
+    if not film.parent.is_dir():
+        raise ConfigError(f"--output: there is no folder {film.parent}")
+    if not os.access(film.parent, os.W_OK):
+        raise ConfigError(f"--output: {film.parent} cannot be written")
 
 
 def summary(output: Path, report: RenderReport) -> str:

@@ -88,6 +88,7 @@ def test_render_makes_a_film_and_says_how_fast(desk: Desk, capsys: pytest.Captur
         ("--audio", "missing.wav", "--audio: there is no sound file missing.wav"),
         ("--output", "film.avi", "--output: film.avi is no name for a film; it ends in .mp4"),
         ("--output", "/nowhere/film.mp4", "--output: there is no folder /nowhere"),
+        ("--debug-curves", "curves.jpg", "--debug-curves: curves.jpg is no name for a picture; it ends in .png"),
     ],
 )
 def test_render_refuses_what_cannot_be(
@@ -97,6 +98,21 @@ def test_render_refuses_what_cannot_be(
     assert desk.run("render", *(word for pair in given.items() for word in pair)) == 2
     assert complaint in capsys.readouterr().err
     assert not (desk.folder / "out.mp4").exists()
+
+
+def test_render_of_nothing_says_what_there_is(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert desk.run("render", "--avatar", "card", "--audio", desk.sound()) == 2
+    assert "render makes a film (--output OUT.mp4), a plot (--debug-curves OUT.png), or both" in capsys.readouterr().err
+
+
+def test_debug_curves_are_drawn_for_portraits_only(desk: Desk, drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plot = desk.folder / "curves.png"
+    assert desk.run("render", "--avatar", "robot", "--audio", desk.sound(), "--debug-curves", plot) == 0
+    assert f"is drawn in {plot}" in capsys.readouterr().out
+    width = cv2.imread(str(plot)).shape[1]
+    assert width > 15 * 6  # six pixels a beat, and the names
+    assert desk.run("render", "--avatar", "card", "--audio", desk.sound(), "--debug-curves", plot) == 1
+    assert "Only portraits" in capsys.readouterr().err
 
 
 def test_render_of_no_sound_is_a_sentence(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,7 +163,7 @@ def test_prepare_of_a_configured_avatar_draws_its_sheet(
         (("--id", "me", "--image", "x" * 300), 2, "File name too long"),
         (("--id", "card", "--image", str(PHOTO)), 2, "already has an avatar called 'card'; choose another id"),
         (("--id", "card", "--sheet", "sheet.jpg"), 2, "--sheet: sheet.jpg is no name for a picture"),
-        (("--id", "card", "--sheet", "/tmp/sheet.png"), 1, "Only portraits have such a sheet."),
+        (("--id", "card", "--sheet", "/tmp/sheet.png"), 1, "Only portraits have such a picture."),
         (("--id", "me", "--image", __file__), 1, "is not a picture. Use a JPEG, PNG, WebP, GIF or BMP file."),
     ],
 )
@@ -212,7 +228,7 @@ def test_taken_port_is_told_before_anything_is_prepared(desk: Desk) -> None:
     [
         (("--port", "99999"), "'99999' is not a port"),
         (("--nonsense",), "unrecognized arguments: --nonsense"),
-        (("render", "--avatar", "x"), "the following arguments are required: --audio, --output"),
+        (("render", "--avatar", "x"), "the following arguments are required: --audio"),
         (("--config", "/nowhere.yaml"), "/nowhere.yaml: there is no such file; choose one with --config"),
     ],
 )
