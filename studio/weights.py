@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studio.config import home
+from studio.config import home, workplace
 from studio.engines.ditto import checkpoint as ditto
 from studio.engines.musetalk import networks as musetalk
 from studio.engines.network import Port
@@ -35,7 +35,7 @@ class Weight:
 
     engine: str
     paths: tuple[str, ...]
-    """Below the folder of checkpoints; the first that is there is taken."""
+    """Below the engine's folder; the first that is there is taken."""
     role: str
     """The network's name in the engine's table; empty for what is no network."""
     what: str
@@ -60,11 +60,14 @@ class Verdict:
 
 def manifest(engine: str) -> tuple[Weight, ...]:
     """Return the files of an engine, empty if it needs none."""
-    whole: Mapping[str, Any] = tomllib.loads((home() / "checkpoints" / "manifest.toml").read_text("utf-8"))
-    if engine not in whole:
-        return ()
-    section = whole[engine]
+    section = _sections().get(engine, {"file": ()})
     return tuple(_weight(engine, section, given) for given in section["file"])
+
+
+def folder_of(engine: str, options: Mapping[str, object]) -> Path:
+    """Return the folder of an avatar's networks; ``options`` are the avatar's own."""
+    usual = f"checkpoints/{_sections()[engine]['folder']}"
+    return workplace() / Path(str(options.get("checkpoint", usual))).expanduser()
 
 
 def judge(weight: Weight, folder: Path) -> Verdict:
@@ -72,7 +75,7 @@ def judge(weight: Weight, folder: Path) -> Verdict:
 
     Args:
         weight: Of `manifest`.
-        folder: Of the checkpoints.
+        folder: Of its engine, `folder_of`.
     """
     path = next((folder / path for path in weight.paths if (folder / path).is_file()), None)
     if path is None:
@@ -83,6 +86,10 @@ def judge(weight: Weight, folder: Path) -> Verdict:
         return Verdict(weight, path.name, True, False, error.message)
     licence = f"; {weight.licence}" if weight.licence else ""
     return Verdict(weight, path.name, True, True, text + licence)
+
+
+def _sections() -> Mapping[str, Any]:
+    return tomllib.loads((home() / "checkpoints" / "manifest.toml").read_text("utf-8"))
 
 
 def _weight(engine: str, section: Mapping[str, Any], given: Mapping[str, Any]) -> Weight:

@@ -14,10 +14,13 @@ import pytest
 from onnx import TensorProto, helper
 
 from studio import checks
+from studio.config import workplace
 from studio.engines.ditto.checkpoint import NETWORKS
+from studio.engines.ditto.options import Chosen as DittoChosen
 from studio.engines.musetalk.networks import ROLES, SUFFIXES
+from studio.engines.musetalk.options import Chosen as MuseTalkChosen
 from studio.spec import AvatarSpec, StudioSpec
-from studio.weights import ENGINES_WITH_WEIGHTS, Verdict, Weight, judge, manifest
+from studio.weights import ENGINES_WITH_WEIGHTS, Verdict, Weight, folder_of, judge, manifest
 
 Ends = dict[str, Sequence[int | None]]
 DECODER: tuple[Ends, Ends] = ({"feature": (1, 256, 64, 64)}, {"output": (1, 3, 512, 512)})
@@ -94,11 +97,11 @@ def test_other_ends_are_told(tmp_path: Path, ends: tuple[Ends, Ends], expected: 
 
 def test_other_exports_are_known_by_their_shapes(tmp_path: Path) -> None:
     write(
-        tmp_path / "musetalk/vae_encoder_v15.onnx",
+        tmp_path / "vae_encoder_v15.onnx",
         ({"pixels": (None, 3, 256, 256)}, {"z": (None, 4, 32, 32)}),
         34_160_000,
     )
-    verdict = judge(weight("musetalk/vae_encoder.onnx", "musetalk"), tmp_path)
+    verdict = judge(weight("vae_encoder.onnx", "musetalk"), tmp_path)
     assert (verdict.good, verdict.name) == (True, "vae_encoder_v15.onnx")
 
 
@@ -138,7 +141,7 @@ def test_manifest_covers_what_the_engines_open() -> None:
     assert {one.role for one in manifest("ditto")} - {""} == set(NETWORKS)
     assert {one.role for one in manifest("musetalk")} == set(ROLES)
     for one in manifest("musetalk"):
-        assert one.paths == tuple(f"musetalk/{one.role}{suffix}.onnx" for suffix in SUFFIXES)
+        assert one.paths == tuple(f"{one.role}{suffix}.onnx" for suffix in SUFFIXES)
     assert manifest("portrait") == ()
     assert {one.needed for engine in ENGINES_WITH_WEIGHTS for one in manifest(engine)} == {
         "live", "preparation", "offline",
@@ -154,6 +157,13 @@ def test_golden_stand_ins_are_taken_for_what_they_are(shared: Path, tmp_path: Pa
     assert verdicts["face_mesh.onnx"].good
 
 
+def test_networks_lie_where_the_engines_look_for_them(tmp_path: Path) -> None:
+    for engine, usual in (("ditto", DittoChosen({}).checkpoint), ("musetalk", MuseTalkChosen().checkpoint)):
+        assert folder_of(engine, {}) == workplace() / usual
+        assert folder_of(engine, {"checkpoint": str(tmp_path)}) == tmp_path
+        assert folder_of(engine, {"checkpoint": "mine"}) == workplace() / "mine"
+
+
 def avatar(folder: Path) -> AvatarSpec:
     """Return an avatar of the Ditto engine."""
     return AvatarSpec("me", folder / "me.png", engine="ditto", options={"checkpoint": str(folder)})
@@ -165,7 +175,7 @@ def test_check_tells_each_file_of_an_engine_that_is_used(tmp_path: Path) -> None
     assert table[0].text == "cannot speak; 14 of 14 files are missing or wrong"
     assert "README.md says" in table[0].remedy
     assert [check.subject for check in table[1:3]] == [
-        "ditto: v0.4_hubert_cfg_trt_online.pkl", "ditto: v0.4_hubert_cfg_trt.pkl",
+        f"ditto: {tmp_path.name}/v0.4_hubert_cfg_trt_online.pkl", f"ditto: {tmp_path.name}/v0.4_hubert_cfg_trt.pkl",
     ]  # fmt: skip
     assert "Only offline needs it." in table[2].text
     assert not any(check.needed for check in table)
