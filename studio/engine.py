@@ -24,6 +24,7 @@ Progress = Callable[[float, str], None]
 ENGINES: Mapping[str, str] = {
     "testcard": "studio.engines.testcard:TestcardEngine",
     "portrait": "studio.engines.portrait.engine:PortraitEngine",
+    "musetalk": "studio.engines.musetalk.engine:MuseTalkEngine",
 }
 """Engine name -> ``module:class``."""
 
