@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -189,15 +190,41 @@ class _Reader:
 
     def musetalk(self, key: str, item: Given, defaults: Mapping[str, Given]) -> AvatarSpec | None:
         """Read one avatar as ``realtime.yaml`` writes it; ``bbox_shift`` and ``audio_clips`` become options."""
-        body = self.mapping(item)
+        body = dict(self.mapping(item))
         self.unknown(body, MUSETALK_KEYS)
+        engine = body.get("engine") or defaults.get("engine")
+        if "musetalk" in self.engines and (engine is None or engine.value == "auto"):
+            body["engine"] = Given("musetalk", item.where)
+        written = body["video_path"]
+        body["video_path"] = self.film(key, body)
         options: dict[str, object] = {}
         if "bbox_shift" in body:
             options["bbox_shift"] = self.scalar(body["bbox_shift"], 0, "bbox_shift")
         clips = {name: self.scalar(clip, "", "clip") for name, clip in self.mapping(body.get("audio_clips")).items()}
         if clips:
             options["audio_clips"] = clips
-        return self.built(key, item, body, "video_path", options, item, defaults)
+        spec = self.built(key, item, body, "video_path", options, item, defaults)
+        if spec and spec.configured_source == body["video_path"].value:
+            return dataclasses.replace(spec, configured_source=str(written.value))
+        return spec
+
+    def film(self, key: str, body: Mapping[str, Given]) -> Given:
+        """Return what an avatar of MuseTalk's is made of.
+
+        That is its ``video_path``, or what MuseTalk prepared of it unless ``preparation`` is true. MuseTalk names
+        files from its own folder, and keeps its configuration two folders deeper: there is looked as well.
+        """
+        given = body["video_path"]
+        names = [given.value] if isinstance(given.value, str) and "\0" not in given.value else []
+        preparation = body.get("preparation")
+        if ID.fullmatch(key) and not (preparation and preparation.value):
+            names.insert(0, f"results/v15/avatars/{key}")
+        for name in names:
+            for root in ("", "..", "../.."):
+                found = self.path.resolve().parent / root / name
+                if os.path.exists(found) and (name is given.value or (found / "latents.pt").is_file()):
+                    return Given(f"{root}/{name}" if root else name, given.where)
+        return given
 
     def built(
         self, id: str, id_place: Given, body: Mapping[str, Given], source_key: str, options: dict[str, object],
@@ -250,7 +277,7 @@ class _Reader:
             return None
         written = Path(given.value).expanduser()
         for base in (self.path.resolve().parent, self.home):
-            if (base / written).exists():
+            if os.path.exists(base / written):  # which, unlike Path.exists, says no to names that are too long
                 return (base / written).resolve()
         looked = "" if written.is_absolute() else f" (looked beside {self.path.name} and in {self.home})"
         self.complain(given, f"there is no file or folder {given.value!r}{looked}")

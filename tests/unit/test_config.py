@@ -29,13 +29,14 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.file = folder / "avatars.yaml"
+        self.engines: tuple[str, ...] = ENGINES
         (folder / "me.jpg").write_bytes(b"jpeg")
         (folder / "anna").mkdir()
 
     def read(self, text: str, environ: Mapping[str, str] | None = None) -> StudioSpec:
         """Read a configuration."""
         self.file.write_text(textwrap.dedent(text), "utf-8")
-        return read_spec(self.file, ENGINES, environ or {}, self.folder / "home")
+        return read_spec(self.file, self.engines, environ or {}, self.folder / "home")
 
     def refusal(self, text: str, environ: Mapping[str, str] | None = None) -> str:
         """Return what is wrong with it, the file's name made short."""
@@ -119,6 +120,53 @@ def test_realtime_yaml_of_musetalk_reads_as_it_is(desk: Desk) -> None:
     assert (avatar.id, avatar.preparation, avatar.configured_source) == ("avator_1", True, "me.jpg")
     clips = {"audio_0": "data/audio/yongen.wav", "audio_1": "data/audio/eng.wav"}
     assert avatar.options == {"bbox_shift": 5, "audio_clips": clips}
+
+
+MUSETALK = """
+    avator_1:
+      preparation: {preparation}
+      bbox_shift: 5
+      video_path: "data/video/yongen.mp4"
+"""
+
+
+@pytest.mark.parametrize("preparation", ["True", "False"])
+def test_realtime_yaml_reads_where_musetalk_keeps_it(desk: Desk, preparation: str) -> None:
+    """In MuseTalk's own folder: ``configs/inference/realtime.yaml`` names its film from two folders above."""
+    desk.file = desk.folder / "configs/inference/realtime.yaml"
+    film = desk.folder / "data/video/yongen.mp4"
+    for path in (desk.file, film):
+        path.parent.mkdir(parents=True)
+    film.touch()
+    desk.engines = (*ENGINES, "musetalk")
+    (avatar,) = desk.read(MUSETALK.format(preparation=preparation)).avatars
+    assert (avatar.engine, avatar.source) == ("musetalk", film)
+    assert avatar.configured_source == "data/video/yongen.mp4"
+    assert avatar.options == {"bbox_shift": 5}
+    prepared = desk.folder / "results/v15/avatars/avator_1"
+    prepared.mkdir(parents=True)
+    assert desk.read(MUSETALK.format(preparation=preparation)).avatars[0].source == film
+    (prepared / "latents.pt").touch()
+    film.unlink(missing_ok=preparation == "False")
+    if preparation == "False":
+        (avatar,) = desk.read(MUSETALK.format(preparation="False")).avatars
+        assert (avatar.source, avatar.configured_source) == (prepared, "data/video/yongen.mp4")
+    else:
+        assert "there is no file or folder 'data/video/yongen.mp4'" in desk.refusal(MUSETALK.format(preparation="True"))
+
+
+def test_avatar_of_musetalk_keeps_an_engine_that_was_chosen(desk: Desk) -> None:
+    desk.engines = (*ENGINES, "musetalk")
+    body = "me: {video_path: me.jpg"
+    assert desk.read(body + ", engine: portrait}").avatars[0].engine == "portrait"
+    assert desk.read("defaults: {engine: portrait}\n" + body + "}").avatars[0].engine == "portrait"
+    assert desk.read("defaults: {engine: auto}\n" + body + "}").avatars[0].engine == "musetalk"
+    assert desk.read(body + "}", {"STUDIO_AVATARS_ME_ENGINE": "portrait"}).avatars[0].engine == "portrait"
+
+
+@pytest.mark.parametrize("path", ['"a\\0b"', "1", "[a]", "''", "a" * 9000])
+def test_film_that_is_no_path_is_told(desk: Desk, path: str) -> None:
+    assert "avatars.yaml:1: me" in desk.refusal("me: {video_path: " + path + "}")
 
 
 @pytest.mark.parametrize(
