@@ -81,7 +81,8 @@ def test_compose_file_gives_the_studio_settings_that_it_knows() -> None:
     services = composed("compose.yaml")["services"]
     spec = reads(services["studio"]["environment"])
     ours = udp_ports(spec.ice)
-    assert {int(str(port).split(":")[0]) for port in services["studio"]["ports"]} == set(ours)
+    published = [port["published"] if isinstance(port, dict) else port for port in services["studio"]["ports"]]
+    assert {int(str(port).partition(":")[0]) for port in published} == set(ours)
     assert spec.ice.public_address == SETTINGS["PUBLIC_ADDRESS"] and spec.ice.turn_secret == SETTINGS["TURN_SECRET"]
     relays = (DEPLOY / "turnserver.conf").read_text()
     assert f"listening-port={spec.ice.turn[0].split(':')[2].split('?')[0]}" in relays
