@@ -1,0 +1,23 @@
+"""The kernels of `paste` in NumPy: where numba is not installed, and what the compiled ones are tested against."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from studio.engines.ditto.types import Bytes, Floats
+
+
+def fill(face: Floats, out: Floats) -> None:
+    """Write a face (3, n, n) 0..1 as colours 0..255, clipped, into the first three channels of ``out`` (n, n, 4)."""
+    np.clip(face.transpose(1, 2, 0) * np.float32(255), 0, 255, out=out[:, :, :3])
+
+
+def blend(weight: Floats, colour: Floats, plane: Bytes) -> None:
+    """Make one colour plane of a frame weight * colour + (1 - weight) * plane, saturated, without its fraction.
+
+    Args:
+        weight: (h, w) 0..1; like the others without gaps in memory.
+        colour: (h, w) 0..255.
+        plane: (h, w), overwritten.
+    """
+    plane[:] = np.clip(weight * colour + (np.float32(1) - weight) * plane, 0, 255)
