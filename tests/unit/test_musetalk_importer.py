@@ -223,6 +223,15 @@ def test_spoilt_avatar_is_refused_in_words(folder: Folder, name: str) -> None:
     assert caught.value.message.endswith(".")
 
 
+def test_boxes_that_were_moved_are_taken_only_when_asked_for(folder: Folder) -> None:
+    (folder.path / "avator_info.json").write_text('{"bbox_shift": -7}')
+    with Upstream(folder.path, PIXELS, BYTES) as avatar:
+        avatar.agree(-7)
+        for other in (0, 7):
+            with pytest.raises(BadPortrait, match="Set bbox_shift: -7 to take it as it is"):
+                avatar.agree(other)
+
+
 def test_truncated_picture_is_refused(folder: Folder) -> None:
     path = folder.path / "full_imgs/00000002.png"
     path.write_bytes(path.read_bytes()[:-20])

@@ -105,6 +105,17 @@ class Upstream:
             self._file.close()
             raise
 
+    def agree(self, bbox_shift: int) -> None:
+        """Refuse boxes that were moved as v1.5 never moves them, unless the avatar's options say that they were.
+
+        Raises:
+            BadPortrait: With what to do; upstream asks on its terminal.
+        """
+        if self.info.bbox_shift not in (0, bbox_shift):
+            told = f"This avatar was prepared with bbox_shift {self.info.bbox_shift}, and v1.5 has none"
+            remedy = f"Set bbox_shift: {self.info.bbox_shift} to take it as it is, or prepare it from its video"
+            raise BadPortrait(f"{told}. {remedy}.")
+
     def frames(self) -> Iterator[Frame]:
         """Yield the frames in order; one is in memory at a time.
 

@@ -59,7 +59,7 @@ def prepare(source: Path, own: Chosen, networks: Networks, folder: Path, key: st
     if own.bbox_shift:
         log.info("bbox_shift %d has no effect: MuseTalk v1.5 ignores it as well", own.bbox_shift)
     if source.is_dir() and is_upstream(source):
-        return _taken_over(source, folder, report)
+        return _taken_over(source, own.bbox_shift, folder, report)
     with _workplace(folder, key) as work:
         seen = _faces(source, own, networks, work / SEEN, report)
         kept, filled = boxes.filled(seen)
@@ -71,10 +71,11 @@ def prepare(source: Path, own: Chosen, networks: Networks, folder: Path, key: st
     return findings(placed, len(seen) - sum(box is not None for box in seen), size)
 
 
-def _taken_over(source: Path, folder: Path, report: Progress) -> list[Finding]:
+def _taken_over(source: Path, bbox_shift: int, folder: Path, report: Progress) -> list[Finding]:
     """Copy an avatar that upstream prepared."""
     limits = LimitsSpec()
     with Upstream(source, limits.picture_pixels, limits.picture_bytes) as upstream:
+        upstream.agree(bbox_shift)
         _make_room(folder, upstream.count, upstream.width, upstream.height)
         placed = []
         with Draft(folder, upstream.width, upstream.height) as draft:
