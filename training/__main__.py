@@ -20,8 +20,8 @@ from training import card, corpus, sequences
 from training.fit import EPOCHS, fit
 from training.network import weights
 
-HOURS = {"espeak": 1.5, "flite": 2.0}
-PASSES = {"espeak": 2, "flite": 2, "grid": 8}
+HOURS = {"espeak": 1.5, "flite": 2.0, "festival": 2.0}
+PASSES = {"espeak": 2, "flite": 2, "festival": 2, "grid": 16}
 
 
 def main() -> int:
@@ -40,9 +40,10 @@ def main() -> int:
     clips = [read_clip(path) for path in sorted((options.lips / "dev").glob("*.npz"))]
     runs = []
     for seed in range(1, options.seeds + 1):
-        network = fit(lessons, seed, max(1, round(EPOCHS * min(1.0, options.share * 8))), say)
         path = options.work / f"lipnet-{seed}.npz"
-        np.savez_compressed(path, **weights(network))
+        if not path.exists():
+            network = fit(lessons, seed, max(1, round(EPOCHS * min(1.0, options.share * 8))), say)
+            np.savez_compressed(path, **weights(network))
         made = LipWeights.read(path)
         runs.append((path, summary(model_scores(lambda made=made: LearnedVoice(made), clips))))
         say(f"seed {seed}: {runs[-1][1]}")

@@ -1,4 +1,4 @@
-"""Speech of Festival's voices, recordings of a dozen people in eight languages cut into phones: timbres for strangers."""
+"""Speech of Festival's voices, which are recordings of a dozen people in six languages: timbres for strangers."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ VOICES = {
     "msu_ru_nsh_clunits": Voice("ru_RU", "utf-8", 2.0),
 }
 _IPA = {
-    "#": SILENCE, "_": SILENCE, "pau": SILENCE, "s~": "ʃ", "z~": "ʒ", "c~": "tʃ", "r~": "rʒ", "r~*": "rʃ", "d~": "ɟ", "t~":
-    "c", "n~": "ɲ", "ch": "x", "dz": "dz", "dz~": "dʒ", "n*": "ŋ", "@": "æ", "7": "ø", "dZ": "dʒ", "tS": "tʃ", "ts":
-    "ts", "S": "ʃ", "Z": "ʒ", "L": "ʎ", "J": "ɲ", "O": "ɔ", "E": "ɛ", "rr": "r", "ax": "ə", "uu": "ʊ", "N": "ŋ", "B":
-    "β", "D": "ð", "G": "ɣ", "g": "ɡ", "T": "θ", "j": "j", "y": "y", "aI": "aɪ", "eI": "eɪ", "h~": "ɦ", "U": "ʊ", "I":
-    "ɪ", "i": "i", "u": "u", "v": "v",
+    "#": SILENCE, "_": SILENCE, "pau": SILENCE, "s~": "ʃ", "z~": "ʒ", "c~": "tʃ", "r~": "rʒ", "r~*": "rʃ", "d~": "ɟ",
+    "t~": "c", "n~": "ɲ", "ch": "x", "dz": "dz", "dz~": "dʒ", "n*": "ŋ", "@": "æ", "7": "ø", "dZ": "dʒ",
+    "tS": "tʃ", "ts": "ts", "S": "ʃ", "Z": "ʒ", "L": "ʎ", "J": "ɲ", "O": "ɔ", "E": "ɛ", "rr": "r", "ax": "ə", "uu": "ʊ",
+    "N": "ŋ", "B": "β", "D": "ð", "G": "ɣ", "g": "ɡ", "T": "θ", "j": "j", "y": "y", "aI": "aɪ", "eI": "eɪ", "h~": "ɦ",
+    "U": "ʊ", "I": "ɪ", "i": "i", "u": "u", "v": "v",
 }  # fmt: skip
 """Names of the Czech, Finnish, Italian and Catalan phones where they are not IPA already."""
 _RUSSIAN = {
@@ -66,7 +66,7 @@ _HEADER = """(voice.select '{voice})
 
 
 def say_all(texts: Sequence[tuple[str, float]], voice: str, scratch: Path) -> list[Utterance]:
-    """Return what ``voice`` made of ``texts`` (each with the stretch of its durations); what it could not say is left out.
+    """Return what ``voice`` made of ``texts`` (each with the stretch of its durations), but what it cannot say.
 
     Args:
         texts: In the language of the voice.
