@@ -236,7 +236,7 @@ class Pipeline:
         seat = loaded.scheduler.seat(loaded.avatar, options, self._on_beats, self._on_fault)
         self._loaded, self._seat = loaded, seat
         self._listener.hangover = max(HANGOVER_BEATS, self._lookahead + 2)
-        self._timeline.play(loaded.avatar, self._lookahead)
+        self._timeline.play(loaded.avatar, self._lookahead, entire=options.sound is not None)
         return seat
 
     def _ask(self, chunk: AudioChunk, position: int) -> None:

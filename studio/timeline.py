@@ -63,18 +63,25 @@ class Timeline:
         self._preroll: Heard | None = None
         self._index = self._position = self._lookahead = self._sounded = 0
         self._avatar: Cast | None = None
+        self._entire = False
         self.ready: deque[Beat] = deque()
         """Beats that may leave, unpaced."""
         self.is_resting = True
         """The engine is not being asked."""
 
-    def play(self, avatar: Cast, lookahead: int) -> None:
-        """Begin a take; what waits, made or not, will be asked of it."""
+    def play(self, avatar: Cast, lookahead: int, entire: bool = False) -> None:
+        """Begin a take; what waits, made or not, will be asked of it.
+
+        Args:
+            avatar: Who plays.
+            lookahead: Beats that the take may hold back.
+            entire: Ask for every beat of the sound, silent or not; a restless avatar wants that anyway.
+        """
         made = [*(self._pacer.clear() if self._pacer else ()), *self.ready]
         again = [Heard(beat.pcm, beat.speech, beat.index >= 0) for beat in made]
         again += [place.heard for place in self._places] + list(self._waiting)
         self.clear()
-        self._avatar, self._lookahead = avatar, lookahead
+        self._avatar, self._lookahead, self._entire = avatar, lookahead, entire or avatar.restless
         self._index, self.is_resting = 0, True
         for heard in again:
             self._append(heard)
@@ -119,8 +126,7 @@ class Timeline:
 
     def add(self, heard: Heard) -> None:
         """Queue a beat of sound; `pump` moves it on."""
-        assert self._avatar is not None
-        if self._avatar.restless and not heard.awake:
+        if self._entire and not heard.awake:
             heard = replace(heard, awake=True)
         if heard.awake and not heard.filler:
             self._open()

@@ -1,0 +1,257 @@
+"""The engine as a whole, on the stand-in networks of the reference material."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("onnxruntime", reason="the networks' runtime is not installed: pip install onnxruntime")
+
+from studio import picture
+from studio.beat import SAMPLES_PER_BEAT, AudioChunk, Beat
+from studio.engine import Options, Prepared
+from studio.engines.musetalk.engine import MuseTalkAvatar, MuseTalkEngine
+from studio.engines.musetalk.masks import crop_box
+from studio.engines.musetalk.networks import Network
+from studio.errors import AvatarNotReady, BadMessage, BadNetwork, BadPortrait, ConfigError, EngineFault
+from studio.outputs.movie import render_movie
+from studio.recording import read_file
+from studio.spec import AvatarSpec
+
+
+def nothing(done: float, phrase: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """An engine, and one avatar made of the reference's frames."""
+
+    engine: MuseTalkEngine
+    spec: AvatarSpec
+    avatar: MuseTalkAvatar
+    golden: Path
+    folder: Path
+
+    def play(self, sound: NDArray[np.int16], options: Options | None = None, speech: slice = slice(None)) -> list[Beat]:
+        take = self.engine.begin(self.avatar, options or Options())
+        return [beat for chunk in chunks(sound, speech) for beat in self.engine.step([(take, chunk)])[0]]
+
+
+def chunks(sound: NDArray[np.int16], speech: slice = slice(None)) -> list[AudioChunk]:
+    padded = np.pad(sound, (0, -len(sound) % SAMPLES_PER_BEAT)).reshape(-1, SAMPLES_PER_BEAT)
+    spoken = set(range(len(padded))[speech])
+    return [AudioChunk(i, pcm, i in spoken, i % 200) for i, pcm in enumerate(padded)]
+
+
+@pytest.fixture(scope="module")
+def golden(request: pytest.FixtureRequest) -> Path:
+    shared: Path = request.getfixturevalue("shared")
+    return shared / "golden" / "musetalk"
+
+
+@pytest.fixture(scope="module")
+def made(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Set]:
+    engine = MuseTalkEngine()
+    options = {"checkpoint": str(golden / "standins"), "allow_small_networks": True}
+    spec = AvatarSpec("someone", golden / "input" / "frames", engine="musetalk", options=options)
+    folder = tmp_path_factory.mktemp("shelf") / "avatar"
+    folder.mkdir()
+    engine.prepare(spec, folder, nothing)
+    yield Set(engine, spec, engine.load(Prepared(spec, folder)), golden, folder)
+    engine.close()
+
+
+def read(golden: Path, name: str) -> NDArray[np.int16]:
+    return np.concatenate(list(read_file(golden / "input" / name)))
+
+
+def test_a_film_equals_upstreams_result_and_has_its_last_frame(made: Set) -> None:
+    sound = read(made.golden, "eng_e2e.wav")
+    beats = made.play(sound, Options(sound=sound), speech=slice(0))
+    crops = sorted((made.golden / "e2e_crops").glob("*.png"))
+    assert len(beats) == len(crops) + 1, "upstream's real-time script leaves the last one out"
+    for beat, path in zip(beats, crops, strict=False):
+        frame = made.avatar.frame(beat.phase)
+        x0, y0, x1, y1 = crop_box(made.avatar.stored.box(frame))
+        ours = picture.to_rgb(beat.picture)[max(y0, 0) : y1, max(x0, 0) : x1]
+        theirs = cv2.imread(str(path))
+        assert theirs is not None
+        even = np.ascontiguousarray(theirs[..., ::-1])
+        luma = cv2.cvtColor(ours, cv2.COLOR_RGB2GRAY).astype(int) - cv2.cvtColor(even, cv2.COLOR_RGB2GRAY)
+        assert np.abs(luma).mean() < 1.0, path.name  # what 4:2:0 costs
+    assert not np.array_equal(beats[-1].picture, made.avatar.idle(beats[-1].phase))
+
+
+def test_upstreams_avatar_gives_the_pictures_of_our_own(made: Set, tmp_path: Path) -> None:
+    spec = replace(made.spec, source=made.golden / "avatar_cache")
+    made.engine.prepare(spec, tmp_path, nothing)
+    theirs = replace(made, avatar=made.engine.load(Prepared(spec, tmp_path)))
+    sound = read(made.golden, "eng_e2e.wav")
+    for ours, other in zip(made.play(sound), theirs.play(sound), strict=True):
+        assert np.abs(ours.picture.astype(int) - other.picture).max() <= 2
+
+
+def test_every_visit_shares_one_call_of_the_networks(made: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[tuple[str, int]] = []
+    run = Network.run
+
+    def counted(self: Network, feeds: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        rows.append((self.model.name, max(len(value) for value in feeds.values())))
+        return run(self, feeds)
+
+    monkeypatch.setattr(Network, "run", counted)
+    monkeypatch.setattr(made.engine, "_sizes", {made.avatar.networks: 8})
+    takes = [made.engine.begin(made.avatar, Options()) for _ in range(3)]
+    for chunk in chunks(read(made.golden, "eng_e2e.wav"))[:5]:
+        made.engine.step([(take, chunk) for take in takes])
+    assert rows == [("whisper_encoder", 3), ("unet", 8), ("vae_decoder", 8)]  # six faces, filled up to a power of two
+
+
+def test_odd_batches_are_those_of_single_visits(made: Set) -> None:
+    sounds = [np.roll(read(made.golden, "eng_e2e.wav"), 900 * i) for i in range(3)]
+    takes = [
+        made.engine.begin(made.avatar, Options(values={"latency": name})) for name in ("low", "balanced", "quality")
+    ]
+    together: list[list[Beat]] = [[] for _ in takes]
+    for heard in zip(*map(chunks, sounds), strict=True):
+        for beats, new in zip(together, made.engine.step(list(zip(takes, heard, strict=True))), strict=True):
+            beats += new
+    for name, sound, beats in zip(("low", "balanced", "quality"), sounds, together, strict=True):
+        alone = made.play(sound, Options(values={"latency": name}))
+        assert len(beats) == len(alone)
+        for one, other in zip(beats, alone, strict=True):
+            assert np.abs(one.picture.astype(int) - other.picture).max() <= 1
+
+
+def test_a_step_that_failed_may_be_tried_again(made: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = read(made.golden, "eng_e2e.wav")
+    expected, take, beats = made.play(sound), made.engine.begin(made.avatar, Options()), []
+    for chunk in chunks(sound):
+        with monkeypatch.context() as broken:
+            broken.setattr(made.avatar.networks, "decode", fail)
+            fails = chunk.index >= 4 and chunk.index % 2 == 0
+            if fails:
+                with pytest.raises(EngineFault):
+                    made.engine.step([(take, chunk)])
+        beats += made.engine.step([(take, chunk)])[0]
+    assert all(np.array_equal(a.picture, b.picture) for a, b in zip(beats, expected, strict=True))
+
+
+def fail(*_: object) -> NDArray[np.uint8]:
+    raise EngineFault(detail="told to fail")
+
+
+def test_look_ahead_follows_the_latency(made: Set) -> None:
+    asked = {name: made.engine.admit(made.avatar, Options(values={"latency": name})) for name in ("low", "quality")}
+    assert asked == {"low": 3, "quality": 8}
+    assert made.engine.admit(made.avatar, Options()) == 4
+    assert made.engine.admit(made.avatar, Options(sound=np.zeros(9, np.int16))) == 0
+    with pytest.raises(BadMessage, match="latency"):
+        made.engine.admit(made.avatar, Options(values={"latency": "now"}))
+
+
+def test_an_interrupted_preparation_goes_on(made: Set, tmp_path: Path) -> None:
+    phrases: list[str] = []
+
+    def stop_at(frame: str) -> Callable[[float, str], None]:
+        def report(done: float, phrase: str) -> None:
+            phrases.append(phrase)
+            if phrase == frame:
+                raise AvatarNotReady("The studio is closing.")
+
+        return report
+
+    for stop in ("looking for the face in frame 3", "frame 3 of 4"):
+        draft = tmp_path / f"draft {stop}"
+        draft.mkdir()
+        with pytest.raises(AvatarNotReady):
+            made.engine.prepare(made.spec, draft, stop_at(stop))
+        shutil.rmtree(draft)
+    last = tmp_path / "last"
+    last.mkdir()
+    made.engine.prepare(made.spec, last, stop_at(""))
+    assert len([phrase for phrase in phrases if phrase.startswith("looking")]) == 4 + 1, (
+        "only the third is looked at twice"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
+    for path in made.folder.iterdir():
+        assert path.read_bytes() == (last / path.name).read_bytes()
+
+
+def test_the_silent_parts_of_a_films_sound_have_their_pictures(made: Set, tmp_path: Path) -> None:
+    sound = tmp_path / "late.wav"
+    speech = read(made.golden, "eng_e2e.wav")
+    write_wave(sound, np.concatenate([np.zeros(16000, np.int16), speech, np.zeros(16000, np.int16)]))
+    heard: list[int] = []
+
+    def hear(batch: Sequence[tuple[object, AudioChunk]]) -> list[list[Beat]]:
+        heard.extend(chunk.index for _, chunk in batch)
+        return MuseTalkEngine.step(made.engine, batch)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made.engine, "step", hear)
+        report = render_movie(made.avatar, made.engine, sound, tmp_path / "film.mp4", nothing, beforehand=True)
+    assert round(report.seconds * 25) == 65
+    assert heard[:65] == list(range(65)), "silence is asked for as well"
+
+
+def write_wave(path: Path, pcm: NDArray[np.int16]) -> None:
+    import soundfile
+
+    soundfile.write(path, pcm, 16000)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"allow_small_networks": False}, BadNetwork, "850 million"),
+        ({"checkpoint": "/nowhere"}, BadNetwork, "missing"),
+        ({"parsing_mode": "chin"}, ConfigError, "parsing_mode"),
+    ],
+)
+def test_wrong_checkpoints_and_options_are_said(
+    made: Set, tmp_path: Path, options: dict[str, object], error: type[Exception], words: str
+) -> None:
+    spec = replace(made.spec, options={**made.spec.options, **options})
+    folder = tmp_path / "avatar"
+    shutil.copytree(made.folder, folder)
+    with pytest.raises(error, match=words):
+        made.engine.load(Prepared(spec, folder))
+
+
+def test_damaged_files_are_said(made: Set, tmp_path: Path) -> None:
+    for name in ("avatar.json", "masks.u8", "boxes.i32", "latents.f32", "pictures.i420"):
+        folder = tmp_path / name
+        shutil.copytree(made.folder, folder)
+        (folder / name).write_bytes((folder / name).read_bytes()[:-7])
+        with pytest.raises(AvatarNotReady, match="Prepare it again"):
+            made.engine.load(Prepared(made.spec, folder))
+
+
+def test_networks_that_answer_nonsense_end_the_take(made: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        made.avatar.networks.get("unet").model,
+        "run",
+        lambda feeds: {"noise_prediction": np.full((2, 4, 32, 32), np.nan)},
+    )
+    with pytest.raises(EngineFault, match="finite"):
+        made.play(read(made.golden, "eng_e2e.wav"))
+
+
+def test_sources_without_frames_are_said(made: Set, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(99))
+    (tmp_path / "note.txt").write_text("no film")
+    for name, words in (("empty", "no pictures"), ("text.mp4", "damaged"), ("note.txt", "note.txt")):
+        folder = tmp_path / f"draft-{name}"
+        folder.mkdir()
+        with pytest.raises(BadPortrait, match=words):
+            made.engine.prepare(replace(made.spec, source=tmp_path / name), folder, nothing)
