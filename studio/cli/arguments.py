@@ -8,7 +8,7 @@ from pathlib import Path
 
 import studio
 
-COMMANDS = ("serve", "render", "prepare", "check", "test")
+COMMANDS = ("serve", "render", "prepare", "check", "build", "test")
 EXAMPLES = """examples:
   start_studio.py                                     start the studio on http://localhost:8080
   start_studio.py --port 9000 --verbose
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _render(commands.add_parser("render", parents=[common], help="an avatar speaks a sound file into an mp4"))
     _prepare(commands.add_parser("prepare", parents=[common], help="turn a portrait into an avatar, with a report"))
     commands.add_parser("check", parents=[common], help="what runs here, what is missing, and the remedy")
+    _build(commands.add_parser("build", parents=[common], help="make TensorRT engines of a checkpoint for this GPU"))
     tests = commands.add_parser("test", help="run the tests; further arguments go to pytest")
     tests.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
     return parser
@@ -81,6 +82,11 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", type=Path, metavar="FILE", help="photo, or folder of a drawing; makes a new avatar")
     parser.add_argument("--name", default="", help="what the page will call it (default: made from the id)")
     parser.add_argument("--sheet", type=Path, metavar="OUT.png", help="draw a sheet of what the avatar can do")
+
+
+def _build(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("engine", choices=("ditto",), help="whose networks")
+    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="folder of the networks (default: checkpoints)")
 
 
 def _port(text: str) -> int:

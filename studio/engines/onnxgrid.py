@@ -17,7 +17,7 @@ from studio.engines.onnxgraph import load_library
 from studio.errors import BadNetwork
 
 MARK = "volume_sample"
-"""Begins the names of all nodes that are put in; they stay in float32."""
+"""Begins the names of all nodes that are put in; they compute in float32."""
 
 
 def without_volume_sampling(model: Any) -> Any:

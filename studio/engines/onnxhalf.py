@@ -9,15 +9,14 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from studio.engines.onnxgrid import MARK
 from studio.errors import AvatarNotReady
 
 
 def in_half(model: Any) -> Any:
-    """Return the graph with float16 weights and sums, but for samplings of volumes and pictures.
+    """Return the graph with float16 weights and sums; GridSample stays float32, in and out.
 
     Args:
-        model: A graph whose samplings of volumes were replaced already; left untouched.
+        model: A graph of float32; left untouched.
 
     Raises:
         AvatarNotReady: The converter is missing.
@@ -28,12 +27,29 @@ def in_half(model: Any) -> Any:
         raise AvatarNotReady("The package onnxruntime is missing: pip install onnxruntime", str(error)) from error
     twin = type(model)()
     twin.CopyFrom(model)
-    precise = [node.name for node in twin.graph.node if node.name.startswith(MARK)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one line for each weight that rounds to zero
-        return convert_float_to_float16(
-            twin,
-            keep_io_types=True,
-            op_block_list=[*DEFAULT_OP_BLOCK_LIST, "GridSample"],
-            node_block_list=precise,
-        )
+        twin = convert_float_to_float16(twin, keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, "GridSample"])
+    _sort(twin.graph)
+    return twin
+
+
+def _sort(graph: Any) -> None:
+    """Bring every node behind those whose outputs it reads; the converter appends its casts at the end."""
+    makers = {name: node for node in graph.node for name in node.output}
+    ordered: list[Any] = []
+    placed: set[str] = set()
+
+    def place(node: Any) -> None:
+        if placed.issuperset(node.output) and node.output:
+            return
+        placed.update(node.output)
+        for name in node.input:
+            if name not in placed and name in makers:
+                place(makers[name])
+        ordered.append(type(node).FromString(node.SerializeToString()))
+
+    for node in graph.node:
+        place(node)
+    del graph.node[:]
+    graph.node.extend(ordered)

@@ -7,6 +7,7 @@ after it has computed, from real inputs, what the ONNX graph computes on the CPU
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -98,15 +99,19 @@ def build(order: Order, memory: CudaMemory, report: Progress) -> Path:
         raise AvatarNotReady(f"{target.parent} cannot be written: {error.strerror}.", str(error)) from error
     finally:
         for rest in (part, graph, graph.with_name(graph.name + ".data")):
-            rest.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                rest.unlink()
     report(1.0, f"{name}: done")
     return target
 
 
 def typed(order: Order) -> Any:
-    """Return the graph as TensorRT gets it: in its precision, without samplings of volumes."""
-    model = without_volume_sampling(read(order.network))
-    return in_half(model) if order.half else model
+    """Return the graph as TensorRT gets it: in its precision, without samplings of volumes.
+
+    These are replaced last, so that no step in them is rounded to half precision.
+    """
+    model = read(order.network)
+    return without_volume_sampling(in_half(model) if order.half else model)
 
 
 def profile(port: Port, order: Order) -> Shapes | None:
@@ -209,9 +214,7 @@ def judge(name: str, errors: Mapping[str, float], half: bool) -> None:
     limit = HALF_LIMIT if half else FLOAT_LIMIT
     wrong = [f"{output}: {error:.2g}" for output, error in errors.items() if not error <= limit]
     if wrong:
-        raise BadNetwork(
-            f"The engine that TensorRT made of {name} is wrong by more than {limit:g}: {', '.join(wrong)}."
-        )
+        raise BadNetwork(f"The engine made of {name} is wrong by more than {limit:g}: {', '.join(wrong)}.")
 
 
 def build_all(orders: Sequence[Order], memory: CudaMemory, report: Progress) -> dict[str, str]:

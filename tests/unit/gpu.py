@@ -10,9 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from studio.engines.cudamemory import CudaMemory
+from studio.engines.onnxmodel import DTYPES
 from studio.engines.tensorrtmodel import PLAN_TAG
 
 
@@ -94,6 +96,7 @@ class Tensorrt:
     ) -> None:
         self.inputs, self.outputs, self.work, self.most = inputs, outputs, work, most
         self.refuses = ""
+        self.infers = False  # shapes of outputs, by computing them; else -1 is the number of rows
         self.calls: list[int] = []
 
     def nptype(self, kind: type[np.generic]) -> type[np.generic]:
@@ -110,6 +113,92 @@ class Tensorrt:
             return _Engine(self)
 
         return SimpleNamespace(deserialize_cuda_engine=deserialize_cuda_engine)
+
+
+class Builder(Tensorrt):
+    """TensorRT that also builds: a plan is the graph itself, and ONNX Runtime computes it on the CPU.
+
+    Args:
+        error: Is added to every output of what it builds.
+    """
+
+    NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=1)
+    BuilderFlag = SimpleNamespace(TF32="TF32")
+
+    class IProgressMonitor:
+        def __init__(self) -> None:
+            """Nothing to do."""
+
+    def __init__(self, error: float = 0.0) -> None:
+        super().__init__({}, {}, lambda: {})
+        self.error = error
+        self.built: list[Any] = []
+        self.complaint = ""
+
+    def Builder(self, logger: Any) -> Any:
+        def create_network(flags: int) -> Any:
+            assert flags == 2
+            return SimpleNamespace()
+
+        def create_builder_config() -> Any:
+            settings = SimpleNamespace(flags={"TF32"}, progress_monitor=None, profiles=[])
+            settings.clear_flag = settings.flags.remove
+            settings.add_optimization_profile = settings.profiles.append
+            return settings
+
+        def create_optimization_profile() -> Any:
+            shapes: dict[str, Any] = {}
+
+            def set_shape(name: str, *three: tuple[int, ...]) -> None:
+                shapes[name] = three
+
+            return SimpleNamespace(shapes=shapes, set_shape=set_shape)
+
+        def build_serialized_network(network: Any, settings: Any) -> bytes | None:
+            assert not settings.flags
+            monitor = settings.progress_monitor
+            monitor.phase_start("all", "", 2)
+            monitor.phase_start("inner", "all", 9)
+            assert monitor.step_complete("inner", 8)
+            assert monitor.step_complete("all", 0)
+            monitor.phase_finish("all")
+            self.built.append(settings)
+            head = PLAN_TAG + bytes(20) + bytes(int(number) for number in self.__version__.split("."))
+            rows = [three[2][0] for profile in settings.profiles for three in profile.shapes.values()]
+            return None if self.complaint == "build" else head + bytes([min(rows, default=1)]) + network.graph
+
+        return SimpleNamespace(
+            create_network=create_network,
+            create_builder_config=create_builder_config,
+            create_optimization_profile=create_optimization_profile,
+            build_serialized_network=build_serialized_network,
+        )
+
+    def OnnxParser(self, network: Any, logger: Any) -> Any:
+        def parse_from_file(path: str) -> bool:
+            network.graph = Path(path).read_bytes()
+            return self.complaint != "parse"
+
+        error = SimpleNamespace(desc=lambda: "unknown operator")
+        return SimpleNamespace(parse_from_file=parse_from_file, num_errors=1, get_error=lambda number: error)
+
+    def Runtime(self, logger: Any) -> Any:
+        return SimpleNamespace(deserialize_cuda_engine=lambda plan: _Engine(self._loaded(plan[28], bytes(plan[29:]))))
+
+    def _loaded(self, most: int, graph: bytes) -> Tensorrt:
+        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+        def ends(described: Any) -> Ends:
+            shapes = {one.name: tuple(n if isinstance(n, int) else -1 for n in one.shape) for one in described}
+            return {one.name: (DTYPES[one.type], shapes[one.name]) for one in described}
+
+        def work(**feeds: Any) -> dict[str, NDArray[Any]]:
+            names = [one.name for one in session.get_outputs()]
+            return {name: value + self.error for name, value in zip(names, session.run(names, feeds), strict=True)}
+
+        loaded = Tensorrt(ends(session.get_inputs()), ends(session.get_outputs()), work, most)
+        loaded.infers = True
+        return loaded
 
 
 class _Engine:
@@ -149,6 +238,8 @@ class _Context:
         return shape[0] <= self._library.most
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        if self._library.infers:
+            return self._library.work(**self._feeds())[name].shape
         rows = next(iter(self._shapes.values()))[0]
         return tuple(rows if n == -1 else n for n in self._library.outputs[name][1])
 
@@ -158,12 +249,15 @@ class _Context:
 
     def execute_async_v3(self, stream: int) -> bool:
         assert stream == HostDriver.stream
-        kinds = {name: kind for name, (kind, _) in self._library.inputs.items()}
-        feeds = {name: at(self._addresses[name], self._shapes[name], kind) for name, kind in kinds.items()}
+        feeds = self._feeds()
         self._library.calls.append(len(next(iter(feeds.values()))))
         for name, value in self._library.work(**feeds).items():
             at(self._addresses[name], value.shape, value.dtype.type)[...] = value
         return True
+
+    def _feeds(self) -> dict[str, NDArray[Any]]:
+        kinds = {name: kind for name, (kind, _) in self._library.inputs.items()}
+        return {name: at(self._addresses[name], self._shapes[name], kind) for name, kind in kinds.items()}
 
 
 def at(address: int, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
