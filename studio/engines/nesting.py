@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KEYS: tuple[type, ...] = (str, int, float, bool, type(None))
+KEYS: tuple[type, ...] = (str, int, bool, type(None))
 """Types of dictionary keys."""
-LEAVES: tuple[type, ...] = (*KEYS, bytes, bytearray)
+LARGEST_KEY = 2**60
+"""Integers from 2**61 - 1 on can be chosen to fall together in a dictionary, which then takes for ever."""
+LEAVES: tuple[type, ...] = (*KEYS, float, bytes, bytearray)
 """Types of values that hold no others."""
 
 

@@ -20,6 +20,7 @@ from studio.errors import BadNetwork
 
 _MOST_FIELDS = 3_000_000
 _MOST_AXES = 16
+_MOST_NUMBERS = 10**13
 _DTYPES = {
     1: np.float32, 2: np.uint8, 3: np.int8, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16, 11: np.float64,
 }  # fmt: skip
@@ -140,6 +141,8 @@ class _Reader:
             if len(sides) > _MOST_AXES:
                 raise _NotOnnx
         self._numbers += math.prod(sides)
+        if self._numbers > _MOST_NUMBERS:
+            raise _NotOnnx
 
     def _port(self, span: Span) -> Port:
         fields = dict(self._message(span))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from studio.engines.nesting import KEYS, LEAVES, USUAL, Limits, tangle
+from studio.engines.nesting import KEYS, LARGEST_KEY, LEAVES, USUAL, Limits, tangle
 from studio.errors import AvatarNotReady
 
 NAME_BYTES = 256
@@ -201,7 +201,9 @@ class Machine:
             self.damaged()
         for key, value in zip(items[::2], items[1::2], strict=True):
             if type(key) not in KEYS:
-                self.refuse(f"has a {type(key).__name__} as key of a dictionary; texts and numbers are allowed")
+                self.refuse(f"has a {type(key).__name__} as key of a dictionary; texts and whole numbers are allowed")
+            if isinstance(key, int) and abs(key) > LARGEST_KEY:
+                self.refuse("has an enormous number as key of a dictionary")
             target[key] = value
 
     def _set_one(self) -> None:

@@ -147,7 +147,7 @@ class TorchFile:
     def _byte_order(self) -> Any:
         """Return NumPy's sign for the file's byte order; files of older versions do not say theirs."""
         entry = f"{self._folder}/byteorder"
-        word = self._zip.read(entry, 16) if entry in self._zip.entries else b"little"
+        word = self._zip.read(entry, 4096) if entry in self._zip.entries else b"little"
         if word not in (b"little", b"big"):
             self._zip.damaged()
         return "<" if word == b"little" else ">"

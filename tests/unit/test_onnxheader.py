@@ -112,6 +112,14 @@ def test_endless_dimensions_are_refused(tmp_path: Path) -> None:
             read_header(path)
 
 
+def test_more_numbers_than_any_network_has_are_refused(tmp_path: Path) -> None:
+    model = network()
+    del model.graph.initializer[0].dims[:]
+    model.graph.initializer[0].dims.extend([2**62] * 16)
+    with pytest.raises(BadNetwork):
+        read_header(saved(tmp_path / "x.onnx", model))
+
+
 def test_missing_file_and_folder_are_told(tmp_path: Path) -> None:
     with pytest.raises(BadNetwork, match=r"x\.onnx is missing"):
         read_header(tmp_path / "x.onnx")

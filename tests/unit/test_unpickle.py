@@ -25,7 +25,7 @@ from studio.errors import AvatarNotReady
 
 PROTOCOLS = (2, 3, 4, 5)
 VALUES: tuple[object, ...] = (
-    {"a": (1, 2.5, None, True, False, "ü", 2**70, -3), 3: [[]], None: {}, 1.5: b"\0\xff", True: b""},
+    {"a": (1, 2.5, None, True, False, "ü", 2**70, -3), 3: [[]], None: {}, -1: b"\0\xff", True: b""},
     [list(range(300)), 255, 256, 65_535, 65_536, -1, 2**31, -(2**63), ["x" * 300]],
     bytearray(b"abc"),
 )
@@ -201,6 +201,8 @@ RAW: dict[str, tuple[bytes, str]] = {
     "encode not latin1": (b"c_codecs\nencode\n" + text("\u20ac") + text("latin1") + b"\x86R.", "damaged"),
     "bytes of a number": (b"cbuiltins\nbytes\nJ\0\0\0\x7f\x85R.", "damaged"),
     "list as a key": (b"}]Ns.", "list as key"),
+    "float as a key": (b"}G" + bytes(8) + b"Ns.", "float as key"),
+    "enormous key": (b"}\x8a\x08" + (2**61 - 1).to_bytes(8, "little") + b"Ns.", "enormous number"),
     "tuple as a key": (b"})Ns.", "tuple as key"),
     "word as a key": (b"}cnumpy\nndarray\nNs.", "Word as key"),
     "odd dictionary": (b"}(Nu.", "damaged"),
