@@ -27,7 +27,8 @@ def faces(decoded: Floats) -> Bytes:
     shown = decoded * np.float32(127.5)
     shown += np.float32(127.5)
     np.clip(shown, 0, 255, out=shown)
-    return np.ascontiguousarray(np.rint(shown, out=shown).astype(np.uint8).transpose(0, 2, 3, 1)[..., ::-1])
+    planes = np.rint(shown, out=shown).astype(np.uint8)
+    return np.stack([np.asarray(cv2.merge((blue, green, red)), np.uint8) for red, green, blue in planes])
 
 
 def _normal(rgb: Floats) -> Floats:

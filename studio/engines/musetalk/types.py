@@ -47,7 +47,7 @@ class Rules:
     def __post_init__(self) -> None:
         if self.parsing_mode not in ("jaw", "raw", "neck"):
             raise ConfigError(f"parsing_mode is jaw, raw or neck, not {self.parsing_mode!r}.")
-        _within("extra_margin", self.extra_margin, 0, 200)
+        _within("extra_margin", self.extra_margin, 0, 1000)
         _within("left_cheek_width", self.left_cheek_width, 0, 256)
         _within("right_cheek_width", self.right_cheek_width, 0, 256)
         _within("upper_boundary_ratio", self.upper_boundary_ratio, 0.0, 1.0)

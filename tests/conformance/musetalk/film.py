@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from studio.engines import loop
 from studio.engines.musetalk import blend, finding, hearing, latents, masks, windows
+from studio.engines.musetalk.importer import Upstream
 from studio.engines.musetalk.types import Box, Bytes, Floats
+from studio.engines.torchfile import TorchFile
 from tests.conformance.musetalk.face import within
 from tests.conformance.musetalk.golden import Golden
 from tests.conformance.musetalk.verdict import EXACT, FLOATS, MASK, Verdict, judge, judge_picture
@@ -41,9 +43,29 @@ def check(golden: Golden) -> Iterator[Verdict]:
     yield judge("face_recon_0", faces[0], golden.picture("face_recon_0.png"), MASK)
     soft = [_mask(golden, *one) for one in zip(golden.frames, boxes, crops, strict=True)]
     yield from _pictures(golden, boxes, crops, soft, faces)
-    for index, mask in enumerate(_cycle(np.array(soft, object)).tolist()):
+    for index in range(2 * len(soft)):
         name = f"avatar_cache/mask/{index:08d}"
-        yield judge(name, np.asarray(mask, np.uint8), golden.grey(f"{name}.png"), MASK)
+        yield judge(name, soft[loop.mirror(index, len(soft))], golden.grey(f"{name}.png"), MASK)
+    yield from _import(golden, (boxes, crops, soft, encoded), there["latents"])
+
+
+def _import(
+    golden: Golden, ours: tuple[list[Box], list[Box], list[Bytes], Floats], latents_there: Floats
+) -> Iterator[Verdict]:
+    """Compare what the importer makes of upstream's folder with what we made of the same frames."""
+    with Upstream(golden.folder / "avatar_cache", 50_000_000, 40_000_000) as upstream:
+        frames = list(upstream.frames())
+    boxes, crops, soft, encoded = ours
+    yield judge("avatar_cache/coords", np.array([frame.box for frame in frames]), np.array(boxes), EXACT)
+    yield judge("avatar_cache/mask_coords", np.array([frame.crop for frame in frames]), np.array(crops), EXACT)
+    yield judge("avatar_cache/latents", np.stack([frame.latents for frame in frames]), encoded, FLOATS)
+    for index, (frame, picture, mask) in enumerate(zip(frames, golden.frames, soft, strict=True)):
+        yield judge(f"avatar_cache/full_imgs/{index:08d} (import)", frame.picture, picture, EXACT)
+        yield judge(f"avatar_cache/mask/{index:08d} (import)", frame.mask, mask, MASK)
+    with TorchFile(golden.folder / "latents_cuda_half.pt") as file:
+        assert isinstance(file.content, list)
+        half = np.concatenate([file.read(tensor) for tensor in file.content])
+    yield judge("latents_cuda_half", half, latents_there.astype(np.float16), FLOATS)
 
 
 def _boxes(golden: Golden) -> list[Box]:
