@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from studio.engine import ENGINES
+from studio.engines.runtime import available
 from studio.library import resolved
 from studio.spec import AvatarSpec, StudioSpec
 from studio.weights import ENGINES_WITH_WEIGHTS, Verdict, folder_of, judge, manifest
@@ -48,7 +49,7 @@ def everything(spec: StudioSpec) -> list[Check]:
     avatars = [avatar(spec.cache, one) for one in spec.avatars]
     return [
         python(), *(library(name) for name in LIBRARIES), kernels(), models(spec), cache(spec.cache),
-        *avatars, *weights(spec), gpu(), chromium(), cores(),
+        *avatars, *weights(spec), *networks(), gpu(), chromium(), cores(),
     ]  # fmt: skip
 
 
@@ -134,11 +135,23 @@ def _file(where: str, verdict: Verdict) -> Check:
     return Check(f"{where}/{verdict.name}", verdict.good, verdict.text + need)
 
 
+def networks() -> list[Check]:
+    """What runs the networks of ditto and musetalk here, and why nothing better? Imports what is installed."""
+    found = available()
+    best = next((one for one in found if one.good), None)
+    order = ", then ".join(one.name for one in found)
+    if best is None:
+        first = Check("networks", False, "nothing here runs them; no portrait needs them.", "pip install onnxruntime")
+    else:
+        first = Check("networks", True, f"run on {best.text}; tried in this order: {order}")
+    return [first, *(Check(f"networks: {one.name}", one.good, one.text) for one in found)]
+
+
 def gpu() -> Check:
-    """Is there a GPU? No engine of this version needs one."""
+    """Is there a GPU? The portrait engine needs none."""
     if shutil.which("nvidia-smi"):
-        return Check("GPU", True, "an NVIDIA GPU is there; no engine of this version uses it")
-    return Check("GPU", False, "none; the portrait engine does not need one")
+        return Check("GPU", True, "an NVIDIA GPU is there")
+    return Check("GPU", False, "none; portraits do not need one, ditto and musetalk do to speak live")
 
 
 def chromium() -> Check:

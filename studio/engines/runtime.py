@@ -5,6 +5,7 @@ Knows which runtimes there are and in which order they are tried, not what the n
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from studio.engines.tensorrtcache import built_engine
 from studio.engines.tensorrtmodel import TensorrtBackend
 from studio.engines.tensorrtmodel import load_library as load_tensorrt
 from studio.errors import AvatarNotReady, BadNetwork, ConfigError
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "RUNTIMES", "Array", "Available", "DeviceArray", "Model", "Port", "Shape",
@@ -83,6 +86,7 @@ def open_model(
     except BadNetwork:
         model.close()
         raise
+    log.info("%s runs on %s. %s", model.name, model.title, model.why)
     return model
 
 
@@ -126,7 +130,7 @@ def _tensorrt() -> str:
 def _cuda() -> str:
     library = load_onnxruntime()
     if not usable(library):
-        raise AvatarNotReady("This ONNX Runtime has no CUDA: pip install 'avatar-studio[cuda]'")
+        raise AvatarNotReady("This ONNX Runtime has no CUDA: pip install -e '.[cuda]'")
     return f"ONNX Runtime {library.__version__} on {cuda_memory().name}"
 
 

@@ -40,7 +40,7 @@ def load_library() -> Any:
     try:
         import tensorrt
     except (ImportError, OSError) as error:
-        raise AvatarNotReady("TensorRT is not installed: pip install 'avatar-studio[tensorrt]'", str(error)) from error
+        raise AvatarNotReady("TensorRT is not installed: pip install -e '.[tensorrt]'", str(error)) from error
     return tensorrt
 
 

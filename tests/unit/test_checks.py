@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from studio import checks
+from studio.engines.runtime import Available
 from studio.spec import AvatarSpec, StudioSpec
 
 CARD = AvatarSpec("card", Path("/nowhere"), engine="testcard")
@@ -58,6 +59,16 @@ def test_avatar_that_was_prepared_is_known(tmp_path: Path) -> None:
     assert checks.avatar(tmp_path, CARD).text == "testcard, prepared"
     unknown = checks.avatar(tmp_path, AvatarSpec("x", tmp_path, engine="ditto"))
     assert (unknown.good, unknown.text) == (False, "there is no engine ditto.")
+
+
+def test_runtimes_are_told_with_the_reason_why_none_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing_here = Available("tensorrt", False, "TensorRT is not installed: pip install it")
+    monkeypatch.setattr(checks, "available", lambda: [missing_here, Available("cpu", True, "ONNX Runtime on the CPU")])
+    first, *others = checks.networks()
+    assert (first.good, first.text) == (True, "run on ONNX Runtime on the CPU; tried in this order: tensorrt, then cpu")
+    assert (others[0].good, others[0].text) == (False, "TensorRT is not installed: pip install it")
+    monkeypatch.setattr(checks, "available", lambda: [missing_here])
+    assert (checks.networks()[0].good, checks.networks()[0].remedy) == (False, "pip install onnxruntime")
 
 
 @pytest.mark.parametrize(("platform", "command"), [("linux", "apt install chromium"), ("darwin", "brew install")])

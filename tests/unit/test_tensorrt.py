@@ -136,7 +136,7 @@ def test_numbers_that_numpy_does_not_know_are_refused(library: gpu.Tensorrt, tmp
 def test_engine_without_tensorrt_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     monkeypatch.setattr(runtime, "cuda_memory", lambda: gpu.memory()[0])
-    with pytest.raises(AvatarNotReady, match=r"pip install 'avatar-studio\[tensorrt\]'"):
+    with pytest.raises(AvatarNotReady, match=r"pip install -e '\.\[tensorrt\]'"):
         open_model(gpu.plan(tmp_path / "net.engine"))
 
 
