@@ -9,13 +9,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import os
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from typing import Protocol, assert_never
 
-from studio.beat import BEAT_SECONDS
 from studio.engine import Options
 from studio.errors import BadMessage, StudioError, StudioFull
 from studio.messages import (
@@ -37,7 +34,7 @@ from studio.messages import (
 )
 from studio.output import Output
 from studio.pipeline import LoadedAvatar
-from studio.scheduler import HEADROOM
+from studio.seats import Capacity, measured_seats
 from studio.session import Connection, Session
 from studio.source import Source
 from studio.spec import StudioSpec
@@ -45,11 +42,6 @@ from studio.stats import Stats
 
 log = logging.getLogger(__name__)
 
-LOOP_MS = 2.2
-"""CPU time of one visit per beat on the event loop: hearing, pacing, sending (`tests/bench/RESULTS.md`)."""
-ENCODE_MS = 2.0
-"""CPU time of encoding one beat, until this machine has encoded `ENOUGH_BEATS`."""
-ENOUGH_BEATS = 500
 EARLY_CANDIDATES = 64
 """Remote candidates kept for an offer that has not come yet."""
 
@@ -73,19 +65,12 @@ class Library(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """How many visits fit."""
-
-    seats: int
-    taken: int
-
-
 class _Visitor:
     """What is remembered between two offers of one visitor."""
 
-    def __init__(self, send: Send, avatar_id: str) -> None:
+    def __init__(self, send: Send, avatar_id: str, once: bool) -> None:
         self.send = send
+        self.once = once
         self.avatar_id = avatar_id
         self.session: Session | None = None
         self.early: list[Candidate] = []
@@ -111,12 +96,16 @@ class SessionHost:
         self._library, self._spec, self._stats = library, spec, stats
         self._visitors: dict[str, _Visitor] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._offering = 0
 
-    def open(self, send: Send) -> str:
-        """Register a visitor, which costs no seat, and return the session id."""
+    def open(self, send: Send, once: bool = False) -> str:
+        """Register a visitor, which costs no seat, and return the session id.
+
+        Args:
+            send: What the visitor hears.
+            once: Forget the visitor when the first visit is over: nobody will call `close`.
+        """
         session_id = secrets.token_urlsafe(12)
-        self._visitors[session_id] = _Visitor(send, self._library.first_id)
+        self._visitors[session_id] = _Visitor(send, self._library.first_id, once)
         return session_id
 
     async def offer(
@@ -140,13 +129,13 @@ class SessionHost:
         visitor = self._visitor(session_id)
         async with visitor.lock:
             await self._end(visitor)
-            loaded = self._cast(visitor, offer.avatar_id or visitor.avatar_id)
+            loaded = self._cast(session_id, offer.avatar_id or visitor.avatar_id)
             options = Options(values=offer.options)
             spec = self._spec
             if scale is not None:
                 spec = dataclasses.replace(spec, media=dataclasses.replace(spec.media, scale=scale))
             visitor.session = Session(session_id, loaded, options, spec, self._stats, visitor.send, source=source)
-            return await self._begin(visitor, visitor.session, offer)
+            return await self._begin(session_id, visitor, visitor.session, offer)
 
     async def play(
         self, session_id: str, avatar_id: str, output: Output, source: Source | None = None, *,
@@ -170,13 +159,13 @@ class SessionHost:
         visitor = self._visitor(session_id)
         async with visitor.lock:
             await self._end(visitor)
-            loaded = self._cast(visitor, avatar_id)
+            loaded = self._cast(session_id, avatar_id)
             visitor.session = Session(
                 session_id, loaded, Options(values=options or {}), self._spec, self._stats, visitor.send,
                 output=output, source=source, paced=paced,
             )  # fmt: skip
             visitor.session.begin()
-            self._spawn(visitor.session.run())
+            self._spawn(self._run(session_id, visitor, visitor.session))
 
     def candidate(self, session_id: str, candidate: Candidate) -> None:
         """Add a remote candidate, also one that comes before its offer.
@@ -241,8 +230,9 @@ class SessionHost:
         except KeyError:
             raise BadMessage("This session has ended. Reload the page.") from None
 
-    def _cast(self, visitor: _Visitor, avatar_id: str) -> LoadedAvatar:
-        """Return the avatar if there is a seat for it."""
+    def _cast(self, session_id: str, avatar_id: str) -> LoadedAvatar:
+        """Return the avatar if there is a seat for it, and the visitor has not been closed while this waited."""
+        visitor = self._visitor(session_id)
         loaded = self._library.get(avatar_id)
         visitor.avatar_id = loaded.spec.id
         capacity = self.capacity()
@@ -251,17 +241,25 @@ class SessionHost:
             raise StudioFull
         return loaded
 
-    async def _begin(self, visitor: _Visitor, session: Session, offer: Offer) -> Answer:
+    async def _begin(self, session_id: str, visitor: _Visitor, session: Session, offer: Offer) -> Answer:
         try:
             early, visitor.early = visitor.early, []
             for candidate in early:
-                session.candidate(candidate)
+                try:
+                    session.candidate(candidate)
+                except BadMessage as error:  # costs the visit no more than a late one does
+                    visitor.send(Fault.of(error))
             answer = await session.accept(offer)
         except BaseException:
             await session.aclose()
             raise
-        self._spawn(session.run())
+        self._spawn(self._run(session_id, visitor, session))
         return answer
+
+    async def _run(self, session_id: str, visitor: _Visitor, session: Session) -> None:
+        await session.run()
+        if visitor.once:
+            self._visitors.pop(session_id, None)
 
     async def _end(self, visitor: _Visitor) -> None:
         session, visitor.session = visitor.session, None
@@ -287,21 +285,11 @@ class SessionHost:
             visitor.session.select(loaded)
 
     def _measured_seats(self) -> int:
-        """Seats at 25 fps with head-room: the engine's own limit, and the processor time that all parts share."""
         try:
             scheduler = self._library.get(self._library.first_id).scheduler
         except StudioError:  # no avatar is ready: there is nothing to sit down for
             return 0
-        is_on_cpu = scheduler.engine.lanes > 1
-        budget_ms = (os.cpu_count() or 1) * BEAT_SECONDS * 1000 * (1 - HEADROOM)
-        seats = int(budget_ms / (LOOP_MS + self._encode_ms() + (scheduler.step_ms() if is_on_cpu else 0.0)))
-        return max(1, min(seats, scheduler.capacity()))
-
-    def _encode_ms(self) -> float:
-        beats = sum(self._stats.value("studio_beats_total", kind=kind) for kind in ("speech", "idle"))
-        if beats < ENOUGH_BEATS:
-            return ENCODE_MS
-        return self._stats.spent_ms("convert", "encode_video", "encode_audio", "encode_images") / beats
+        return measured_seats(scheduler, self._stats)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

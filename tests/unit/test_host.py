@@ -1,14 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 
 from studio.errors import AvatarNotFound, BadMessage, OfferInvalid, StudioFull
-from studio.host import EARLY_CANDIDATES, Capacity, SessionHost
+from studio.host import EARLY_CANDIDATES, SessionHost
 from studio.messages import (
     AvatarSelected,
     Candidate,
@@ -24,6 +24,7 @@ from studio.messages import (
     Stop,
     Stopped,
 )
+from studio.seats import Capacity
 from studio.spec import LimitsSpec, StudioSpec
 from studio.stats import Stats
 from tests.fakes import FakeEngine, FakeLibrary, FakeLoaded, Outbox, until
@@ -92,6 +93,31 @@ async def test_early_candidates_are_kept_but_not_without_end() -> None:
         assert len(it.host._visitors[visitor].early) == EARLY_CANDIDATES
 
 
+async def test_early_candidate_that_cannot_be_read_is_said_so_and_the_offer_goes_on() -> None:
+    async with house() as it:
+        outbox = Outbox()
+        visitor = it.host.open(outbox)
+        it.host.handle(visitor, Candidate("candidate:complete nonsense"))
+        with pytest.raises(OfferInvalid):
+            await it.host.offer(visitor, Offer("garbage"))
+        assert outbox.of(Fault) == [Fault.of(BadMessage("This candidate cannot be read."))]
+
+
+async def test_offer_that_waited_while_its_visitor_left_takes_no_seat() -> None:
+    async with house() as it:
+        visitor = it.host.open(Outbox())
+        lock = it.host._visitors[visitor].lock
+        async with lock:
+            offer = asyncio.create_task(it.host.offer(visitor, Offer("v=0")))
+            await asyncio.sleep(0)
+            leaving = asyncio.create_task(it.host.close(visitor))
+            await asyncio.sleep(0)
+        with pytest.raises(BadMessage, match="ended"):
+            await offer
+        await leaving
+        assert it.loaded.scheduler.takes == 0
+
+
 async def test_offer_that_cannot_be_answered_leaves_no_session() -> None:
     async with house() as it:
         outbox = Outbox()
@@ -129,12 +155,3 @@ async def test_seats_follow_configuration_or_the_engine() -> None:
         assert it.host.capacity().seats == 5
     async with house(sessions=0) as it:
         assert 1 <= it.host.capacity().seats <= it.loaded.scheduler.capacity()
-
-
-async def test_seats_follow_what_encoding_costs_here() -> None:
-    async with house(sessions=0) as it:
-        it.loaded.scheduler._steps = {1: deque([0.5])}
-        before = it.host.capacity().seats
-        it.stats.count("studio_beats_total", 1000, kind="speech")
-        it.stats.spend("encode_video", 20_000)
-        assert it.host.capacity().seats < before

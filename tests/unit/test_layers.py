@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"engine", "stats", "recording", "footage"},
             {"engines"},
             {"library", "scheduler", "weights"},
-            {"timeline", "source", "output", "lookup", "guests", "uploads"},
+            {"timeline", "source", "output", "lookup", "guests", "uploads", "seats"},
             {"pipeline", "encode", "microphone", "gathering"},
             {"surgery", "outlet"},
             {"peer", "outputs"},
