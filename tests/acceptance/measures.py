@@ -9,10 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.engines.portrait import lips
-from studio.engines.portrait.detector import infer, load_model
-from studio.engines.portrait.field import SHAPES, Shape, contours
-from studio.engines.portrait.landmarks import (
+from studio.engines.facedetector import infer, load_model
+from studio.engines.facemesh import (
     IRIS_LEFT,
     IRIS_RIGHT,
     LIDS_LEFT,
@@ -23,6 +21,8 @@ from studio.engines.portrait.landmarks import (
     refine_eye,
     upright_box,
 )
+from studio.engines.portrait import lips
+from studio.engines.portrait.field import SHAPES, Shape, contours
 from studio.engines.portrait.parameters import HIGHEST, INDEX, LOWEST, pose
 from studio.engines.portrait.renderer import Face
 from studio.engines.portrait.rig import BASES, NODE, NODES, SIZE, Float, Geometry

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from studio.engine import Finding
+from studio.engines.facemesh import Face
 from studio.engines.imagefile import read_portrait
 from studio.engines.portrait.framing import frame
 from studio.engines.portrait.judgement import EYES, MOUTH, angles, judge, refuse
-from studio.engines.portrait.landmarks import Face
 from studio.engines.portrait.photo import known_face
 from studio.engines.portrait.rig import Source
 from studio.errors import BadPortrait

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from studio.engines.facedetector import CARRIER
+from studio.engines.facemesh import Face, FaceFinder, Square, distinct, upright_box
 from studio.engines.imagefile import read_portrait
-from studio.engines.portrait.detector import CARRIER
-from studio.engines.portrait.landmarks import Face, FaceFinder, Square, distinct, upright_box
 
 ASTRONAUT = Path(__file__).parents[2] / "static/avatars/astronaut.png"
 Picture = NDArray[np.uint8]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engine import Finding
+from studio.engines.facemesh import Face
 from studio.engines.portrait.anatomy import OVAL, measure
-from studio.engines.portrait.landmarks import Face
 from studio.engines.portrait.rig import SIZE, Source
 from studio.errors import BadPortrait
 

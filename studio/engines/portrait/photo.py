@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engine import Finding
+from studio.engines.facemesh import Face, FaceFinder
 from studio.engines.imagefile import decode, read_bytes, read_portrait
 from studio.engines.portrait.framing import frame, person_mask
 from studio.engines.portrait.judgement import judge, refuse
-from studio.engines.portrait.landmarks import Face, FaceFinder
 from studio.engines.portrait.rig import Source
 from studio.errors import BadPortrait
 

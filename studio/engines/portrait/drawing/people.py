@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.engines.facemesh import FaceFinder
 from studio.engines.portrait.anatomy import (
     BROW_LOWER,
     BROW_UPPER,
@@ -42,7 +43,6 @@ from studio.engines.portrait.drawing.raster import (
 from studio.engines.portrait.drawing.skin import Skin
 from studio.engines.portrait.drawing.svg import Drawing
 from studio.engines.portrait.eyes import GAZE_MM
-from studio.engines.portrait.landmarks import FaceFinder
 
 BLINKS, GAZES = 7, 5
 """Rows and columns of an eye's tiles."""

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.engines.portrait.detector import Detection, Detector, infer, load_model
+from studio.engines.facedetector import Detection, Detector, infer, load_model
 
 MESH_SIDE, EYE_SIDE = 192, 64
 """Pixels of the models' square inputs."""
