@@ -129,7 +129,12 @@ class Session:
             self._output.add_candidate(candidate)
 
     def select(self, loaded: LoadedAvatar) -> None:
-        """Switch the avatar, live. The offer's options go along, unless they are none of its engine's."""
+        """Switch the avatar, live. The offer's options go along, unless they are none of its engine's.
+
+        A visit that is closing takes no seat any more.
+        """
+        if self._connection in (Connection.CLOSING, Connection.CLOSED):
+            return
         try:
             self._pipeline.switch(loaded, self._options)
         except BadMessage:

@@ -81,6 +81,19 @@ async def test_switch_leaves_behind_options_that_the_other_engine_does_not_have(
         await one.scheduler.aclose()
 
 
+async def test_switch_while_closing_takes_no_seat() -> None:
+    async with visit() as (session, _, _):
+        other = FakeLoaded.of(FakeEngine(), avatar_id="omar")
+        closing = asyncio.create_task(session.aclose())
+        while session.connection is not Connection.CLOSING:  # noqa: ASYNC110 - the task needs turns of the loop
+            await asyncio.sleep(0)
+        session.select(other)
+        await closing
+        session.select(other)
+        assert other.scheduler.takes == 0 and session.avatar_id == "ada"
+        await other.scheduler.aclose()
+
+
 async def test_candidates_after_the_end_are_ignored() -> None:
     async with visit() as (session, _, _):
         await session.aclose()
