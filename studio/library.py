@@ -23,7 +23,7 @@ from typing import Generic, TypeVar
 from studio import picture
 from studio.beat import FPS
 from studio.engine import ENGINES, Avatar, Engine, Finding, Prepared, Progress, load_engine
-from studio.errors import AvatarNotFound, AvatarNotReady, ConfigError, StudioError
+from studio.errors import AvatarNotFound, AvatarNotReady, BadNetwork, ConfigError, StudioError
 from studio.spec import AvatarSpec, StudioSpec
 
 log = logging.getLogger(__name__)
@@ -224,12 +224,14 @@ def bring_in(engine: Engine, spec: AvatarSpec, cache: Path, progress: Progress) 
 
     Raises:
         BadPortrait: The source cannot become an avatar.
-        AvatarNotReady: The cache cannot be written.
+        AvatarNotReady: The cache cannot be written, or a network is missing.
         ConfigError: The engine does not have such an option.
     """
     prepared = prepare(engine, spec, cache, progress)
     try:
         return prepared, engine.load(prepared)
+    except BadNetwork:  # nothing that another preparation would change
+        raise
     except AvatarNotReady as error:
         log.warning("avatar %s is prepared again: %s", spec.id, error)
         prepared = prepare(engine, dataclasses.replace(spec, preparation=True), cache, progress)

@@ -12,7 +12,7 @@ import pytest
 
 from studio import library
 from studio.engine import Engine, Finding, Prepared, Progress
-from studio.errors import AvatarNotFound, AvatarNotReady, BadPortrait, ConfigError
+from studio.errors import AvatarNotFound, AvatarNotReady, BadNetwork, BadPortrait, ConfigError
 from studio.library import MARK, Library, bring_in, prepare, resolved
 from studio.spec import AvatarSpec, StudioSpec
 from tests.fakes import FakeAvatar, FakeEngine
@@ -28,6 +28,7 @@ class Painter(FakeEngine):
         self.prepared: list[str] = []
         self.error: Exception | None = None
         self.damaged = 0
+        self.complaint = AvatarNotReady("damaged")
 
     def prepare(self, spec: AvatarSpec, folder: Path, report: Progress) -> Sequence[Finding]:
         report(0.5, "painting")
@@ -41,7 +42,7 @@ class Painter(FakeEngine):
         assert (prepared.folder / "picture").read_text() == prepared.spec.id
         if self.damaged:
             self.damaged -= 1
-            raise AvatarNotReady("damaged")
+            raise self.complaint
         return FakeAvatar()
 
 
@@ -90,6 +91,14 @@ def test_what_the_engine_cannot_load_is_prepared_once_more(tmp_path: Path, paint
     painter.damaged = 2
     with pytest.raises(AvatarNotReady):
         bring_in(painter, spec("a"), tmp_path, silent)
+
+
+def test_missing_network_is_no_reason_to_prepare_again(tmp_path: Path, painter: Painter) -> None:
+    painter.damaged, painter.complaint = 1, BadNetwork("unet.onnx is missing.")
+    with pytest.raises(BadNetwork):
+        bring_in(painter, spec("a"), tmp_path, silent)
+    bring_in(painter, spec("a"), tmp_path, silent)
+    assert painter.prepared == ["a"]
 
 
 @pytest.mark.parametrize("error", [BadPortrait("No face."), RuntimeError("x"), KeyboardInterrupt()])
