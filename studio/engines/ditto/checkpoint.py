@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +102,7 @@ def onnx_path(folder: Path, written: str) -> Path:
     return folder / "ditto_onnx" / f"{stem}.onnx"
 
 
-class Networks:
+class Networks(Mapping[str, Model]):
     """The networks of one checkpoint, each opened when it is first asked for; any thread may ask.
 
     Args:
@@ -134,6 +134,12 @@ class Networks:
                     self.paths[role], inputs=inputs, outputs=ends.outputs, runtime=self._runtime
                 )
             return self._models[role]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NETWORKS)
+
+    def __len__(self) -> int:
+        return len(NETWORKS)
 
     def close(self) -> None:
         """Give the networks back; may be called twice."""
