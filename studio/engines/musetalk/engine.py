@@ -68,12 +68,12 @@ class MuseTalkAvatar:
         """Return which of the film's frames is seen at ``phase``."""
         return mirror(phase % self.idle_length, self.stored.count)
 
-    def drawn(self, due: Due, face: Picture | None) -> Beat:
-        """Return a beat with the face, if there is one, in its frame."""
+    def drawn(self, due: Due, face: Picture | None, sharp: bool) -> Beat:
+        """Return a beat with the face, if there is one, in its frame; ``sharp``: by the mask of a film."""
         chunk, frame = due.chunk, self.frame(due.chunk.phase)
         shown = self.stored.pictures[frame]
         if face is not None:
-            shown = paste(shown, face, self.stored.box(frame), self.stored.mask(frame), due.share)
+            shown = paste(shown, face, self.stored.box(frame), self.stored.mask(frame, sharp), due.share)
         return Beat(chunk.index, shown, chunk.pcm, chunk.speech, chunk.phase)
 
 
@@ -83,6 +83,10 @@ class MuseTalkTake:
 
     avatar: MuseTalkAvatar
     player: Player | Film
+
+    def drawn(self, due: Due, face: Picture | None) -> Beat:
+        """Return a beat with the face, if there is one, in its frame."""
+        return self.avatar.drawn(due, face, sharp=isinstance(self.player, Film))
 
 
 class MuseTalkEngine:
@@ -182,7 +186,7 @@ class MuseTalkEngine:
         due = [take.player.hear(chunk) for take, (_, chunk) in zip(takes, batch, strict=True)]
         faces = self._faces(takes, due)
         return [
-            [take.avatar.drawn(one, faces.get(id(one), one.face)) for one in mine]
+            [take.drawn(one, faces.get(id(one), one.face)) for one in mine]
             for take, mine in zip(takes, due, strict=True)
         ]
 

@@ -155,9 +155,10 @@ def framed(picture: Bytes, box: Box, rules: Rules, networks: Networks) -> Frame:
     """
     crop = masks.crop_box(box)
     logits = networks.parse(masks.parser_input(masks.cut(picture, crop)))[0]
-    mask = masks.soft_mask(masks.talking_area(logits, rules), box, crop, rules.upper_boundary_ratio)
+    area, top = masks.talking_area(logits, rules), rules.upper_boundary_ratio
+    soft, sharp = (masks.soft_mask(area, box, crop, top, blur) for blur in (masks.REALTIME_BLUR, masks.OFFLINE_BLUR))
     seen = latents.encoder_input(latents.face_crop(picture, box))
-    return Frame(picture, box, crop, mask, networks.encode(np.concatenate(seen)).reshape(LATENT))
+    return Frame(picture, box, crop, soft, networks.encode(np.concatenate(seen)).reshape(LATENT), sharp)
 
 
 def _make_room(folder: Path, count: int, width: int, height: int) -> None:
@@ -166,7 +167,7 @@ def _make_room(folder: Path, count: int, width: int, height: int) -> None:
     Raises:
         AvatarNotReady: It has not.
     """
-    needed = count * (width * height * 3 // 2 + width * height // 4 + 4 * math.prod(LATENT))
+    needed = count * (width * height * 3 // 2 + width * height // 2 + 4 * math.prod(LATENT))
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise AvatarNotReady(

@@ -1,8 +1,8 @@
 """A prepared avatar on disk: N frames in files that are read by position, appended one frame at a time.
 
 ``avatar.json`` (format, width, height, count), ``pictures.i420`` (N pictures), ``masks.u8`` (the masks of the face
-boxes, one after the other), ``boxes.i32`` (N, 4), ``latents.f32`` (N, 8, 32, 32). Only the first half of the loop is
-kept: frame k of the loop is `loop.mirror(k, N)`. Knows nothing of networks or sound.
+boxes, for each frame the soft and the sharp one), ``boxes.i32`` (N, 4), ``latents.f32`` (N, 8, 32, 32). Only the first
+half of the loop is kept: frame k of the loop is `loop.mirror(k, N)`. Knows nothing of networks or sound.
 """
 
 from __future__ import annotations
@@ -34,11 +34,14 @@ def even(bgr: Bytes) -> Bytes:
     return bgr[: height & ~1, : width & ~1]
 
 
-def face_mask(frame: Frame) -> Bytes:
-    """Return the part of a frame's mask that lies on its face box, (h, w)."""
-    x0, y0, x1, y1 = frame.box
+def face_masks(frame: Frame, box: Box) -> Bytes:
+    """Return the parts of a frame's masks that lie on a box, (2, h, w): soft, sharp."""
+    x0, y0, x1, y1 = box
     left, top = frame.crop[:2]
-    return frame.mask[y0 - top : y1 - top, x0 - left : x1 - left]
+    both = np.stack([frame.mask, frame.mask if frame.sharp is None else frame.sharp])
+    cut = both[:, y0 - top : y1 - top, x0 - left : x1 - left]
+    assert cut.shape == (2, y1 - y0, x1 - x0), "the masks cover the box"
+    return cut
 
 
 class Draft:
@@ -71,12 +74,10 @@ class Draft:
             raise BadPortrait("The pictures of this video do not all have the same size.")
         x0, y0, x1, y1 = frame.box
         box = (x0, y0, min(x1, self._width), min(y1, self._height))
-        mask = face_mask(frame)[: box[3] - y0, : box[2] - x0]
-        assert mask.shape == (box[3] - y0, box[2] - x0), "the mask covers the face box"
         i420 = picture.from_rgb(np.ascontiguousarray(shot[..., ::-1]))
         parts: tuple[NDArray[Any], ...] = (
             i420,
-            np.ascontiguousarray(mask),
+            face_masks(frame, box),
             np.array(box, np.int32),
             frame.latents.astype(np.float32),
         )
@@ -147,10 +148,12 @@ class Stored:
         x0, y0, x1, y1 = self.boxes[index].tolist()
         return x0, y0, x1, y1
 
-    def mask(self, index: int) -> Bytes:
-        """Return the mask of frame ``index``'s face box, (h, w) uint8."""
+    def mask(self, index: int, sharp: bool = False) -> Bytes:
+        """Return a mask of frame ``index``'s face box, (h, w) uint8: the soft one, or that of a film."""
         x0, y0, x1, y1 = self.box(index)
-        return self._masks[self._ends[index] : self._ends[index + 1]].reshape(y1 - y0, x1 - x0)
+        both = self._masks[self._ends[index] : self._ends[index + 1]].reshape(2, y1 - y0, x1 - x0)
+        mask: Bytes = both[int(sharp)]
+        return mask
 
     @property
     def memory_bytes(self) -> int:
@@ -166,6 +169,6 @@ class Stored:
 
 
 def _ends(boxes: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return where each mask begins, and where the last one ends, (n + 1,)."""
+    """Return where each frame's masks begin, and where the last one's end, (n + 1,)."""
     sides = (boxes[:, 2:] - boxes[:, :2]).astype(np.int64)
-    return np.concatenate((np.zeros(1, np.int64), np.cumsum(sides[:, 0] * sides[:, 1])))
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(2 * sides[:, 0] * sides[:, 1])))

@@ -67,6 +67,8 @@ class Frame:
     """(y1 - y0, x1 - x0) of the crop box; 255 is the network's picture, 0 the film's."""
     latents: Floats
     """(8, 32, 32): `LATENT`."""
+    sharp: Bytes | None = None
+    """The mask of upstream's offline script, blurred half as far; None: there is none but ``mask``."""
 
 
 def _within(name: str, value: Any, low: float, high: float) -> None:

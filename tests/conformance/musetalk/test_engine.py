@@ -17,9 +17,11 @@ pytest.importorskip("onnxruntime", reason="the networks' runtime is not installe
 from studio import picture
 from studio.beat import SAMPLES_PER_BEAT, AudioChunk, Beat
 from studio.engine import Options, Prepared
+from studio.engines.musetalk import masks
 from studio.engines.musetalk.engine import MuseTalkAvatar, MuseTalkEngine
 from studio.engines.musetalk.masks import crop_box
 from studio.engines.musetalk.networks import Network
+from studio.engines.musetalk.types import Rules
 from studio.errors import AvatarNotReady, BadMessage, BadNetwork, BadPortrait, ConfigError, EngineFault
 from studio.outputs.movie import render_movie
 from studio.recording import read_file
@@ -88,6 +90,22 @@ def test_a_film_equals_upstreams_result_and_has_its_last_frame(made: Set) -> Non
         luma = cv2.cvtColor(ours, cv2.COLOR_RGB2GRAY).astype(int) - cv2.cvtColor(even, cv2.COLOR_RGB2GRAY)
         assert np.abs(luma).mean() < 1.0, path.name  # what 4:2:0 costs
     assert not np.array_equal(beats[-1].picture, made.avatar.idle(beats[-1].phase))
+
+
+def test_a_film_has_the_masks_of_upstreams_offline_script(made: Set) -> None:
+    stored, networks = made.avatar.stored, made.avatar.networks
+    frame = cv2.imread(str(made.golden / "input" / "frames" / "00000000.png"))
+    assert frame is not None
+    box = stored.box(0)
+    crop = crop_box(box)
+    logits = networks.parse(masks.parser_input(masks.cut(np.asarray(frame, np.uint8), crop)))[0]
+    sharp = masks.soft_mask(masks.talking_area(logits, Rules()), box, crop, 0.5, masks.OFFLINE_BLUR)
+    mine = sharp[box[1] - crop[1] : box[3] - crop[1], box[0] - crop[0] : box[2] - crop[0]]
+    assert np.array_equal(stored.mask(0, sharp=True), mine)
+    assert not np.array_equal(stored.mask(0), mine)
+    sound = read(made.golden, "eng_e2e.wav")
+    film, live = made.play(sound, Options(sound=sound)), made.play(sound)
+    assert not np.array_equal(film[8].picture, live[8].picture)
 
 
 def test_upstreams_avatar_gives_the_pictures_of_our_own(made: Set, tmp_path: Path) -> None:
