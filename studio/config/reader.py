@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from studio.config.musetalk import KEYS, film, is_film
 from studio.config.tree import Given, read_tree
 from studio.config.values import Value, checked
 from studio.errors import ConfigError
@@ -27,8 +28,6 @@ SECTIONS: Mapping[str, type[ServerSpec | MediaSpec | IceSpec | RtmpSpec | Limits
 }
 AVATAR_KEYS = ("id", "name", "source", "engine", "preparation", "options")
 DEFAULT_KEYS = ("engine", "preparation", "options")
-MUSETALK_KEYS = ("preparation", "video_path", "bbox_shift", "audio_clips", "name", "engine", "options")
-"""One avatar of MuseTalk's ``realtime.yaml``, whose key is the id; the last three are ours."""
 SOURCELESS = frozenset({"testcard"})
 """Engines that draw without a source."""
 ENVIRONMENT = "STUDIO_"
@@ -91,7 +90,7 @@ class _Reader:
         """Read the whole tree."""
         tree = self.mapping(root)
         known = (*SECTIONS, "defaults", "cache", "media_roots", "avatars")
-        musetalk = {k: v for k, v in tree.items() if k not in known and _looks_like_musetalk(v)}
+        musetalk = {k: v for k, v in tree.items() if k not in known and is_film(v)}
         self.unknown({k: v for k, v in tree.items() if k not in musetalk}, known)
         defaults: dict[str, Given] = self.mapping(tree.get("defaults"))
         self.unknown(defaults, DEFAULT_KEYS)
@@ -191,12 +190,12 @@ class _Reader:
     def musetalk(self, key: str, item: Given, defaults: Mapping[str, Given]) -> AvatarSpec | None:
         """Read one avatar as ``realtime.yaml`` writes it; ``bbox_shift`` and ``audio_clips`` become options."""
         body = dict(self.mapping(item))
-        self.unknown(body, MUSETALK_KEYS)
+        self.unknown(body, KEYS)
         engine = body.get("engine") or defaults.get("engine")
         if "musetalk" in self.engines and (engine is None or engine.value == "auto"):
             body["engine"] = Given("musetalk", item.where)
         written = body["video_path"]
-        body["video_path"] = self.film(key, body)
+        body["video_path"] = film(self.path, key if ID.fullmatch(key) else "", body)
         options: dict[str, object] = {}
         if "bbox_shift" in body:
             options["bbox_shift"] = self.scalar(body["bbox_shift"], 0, "bbox_shift")
@@ -207,24 +206,6 @@ class _Reader:
         if spec and spec.configured_source == body["video_path"].value:
             return dataclasses.replace(spec, configured_source=str(written.value))
         return spec
-
-    def film(self, key: str, body: Mapping[str, Given]) -> Given:
-        """Return what an avatar of MuseTalk's is made of.
-
-        That is its ``video_path``, or what MuseTalk prepared of it unless ``preparation`` is true. MuseTalk names
-        files from its own folder, and keeps its configuration two folders deeper: there is looked as well.
-        """
-        given = body["video_path"]
-        names = [given.value] if isinstance(given.value, str) and "\0" not in given.value else []
-        preparation = body.get("preparation")
-        if ID.fullmatch(key) and not (preparation and preparation.value):
-            names.insert(0, f"results/v15/avatars/{key}")
-        for name in names:
-            for root in ("", "..", "../.."):
-                found = self.path.resolve().parent / root / name
-                if os.path.exists(found) and (name is given.value or (found / "latents.pt").is_file()):
-                    return Given(f"{root}/{name}" if root else name, given.where)
-        return given
 
     def built(
         self, id: str, id_place: Given, body: Mapping[str, Given], source_key: str, options: dict[str, object],
@@ -322,10 +303,6 @@ class _Reader:
         if given is None or given.value is None:
             return default
         return checked(given, default, key, self.complaints)
-
-
-def _looks_like_musetalk(given: Given) -> bool:
-    return isinstance(given.value, dict) and "video_path" in given.value
 
 
 def _secret(place: Path) -> str:

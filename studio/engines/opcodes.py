@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
+from studio.engines.cursor import Cursor
 from studio.engines.nesting import KEYS, LARGEST_KEY, LEAVES, USUAL, Limits, tangle
 from studio.errors import AvatarNotReady
 
-NAME_BYTES = 256
-"""Longest module or class name that is read."""
 INTEGER_BYTES = 32
 NEWEST_PROTOCOL = 5
 
@@ -52,7 +51,7 @@ class Machine:
         persistent: Maker | None = None, limits: Limits = USUAL,
     ) -> None:  # fmt: skip
         self.limits = limits
-        self._data, self._name, self._at = data, name, 0
+        self._bytes, self._name = Cursor(data, self.damaged), name
         self._makers, self._persistent = makers, persistent
         self._leaves: tuple[type, ...] = (*LEAVES, *leaves)
         self._stack: list[object] = []
@@ -68,7 +67,7 @@ class Machine:
             AvatarNotReady: The pickle is damaged, costs too much, or wants anything else than values.
         """
         for _ in range(self.limits.steps):
-            code = self._take(1)
+            code = self._bytes.take(1)
             if code == b".":
                 return self._finished()
             step = _STEPS.get(code)
@@ -106,32 +105,6 @@ class Machine:
             self.refuse(f"asks for {shown[:80]}, which has no place in it, and was not opened. Do not trust this file")
         return Word(text)
 
-    # Reading the bytes
-
-    def _take(self, count: int) -> bytes:
-        end = self._at + count
-        if end > len(self._data):
-            self.damaged()
-        taken = self._data[self._at : end]
-        self._at = end
-        return taken
-
-    def _number(self, layout: str) -> int:
-        (value,) = struct.unpack(layout, self._take(struct.calcsize(layout)))
-        return int(value)
-
-    def _line(self) -> str:
-        end = self._data.find(b"\n", self._at, self._at + NAME_BYTES)
-        if end < 0:
-            self.damaged()
-        return self._text(self._take(end + 1 - self._at)[:-1])
-
-    def _text(self, data: bytes) -> str:
-        try:
-            return data.decode()
-        except UnicodeDecodeError:
-            self.damaged()
-
     # The stack
 
     def _push(self, value: object) -> None:
@@ -158,26 +131,26 @@ class Machine:
 
     def _refuse_step(self, code: bytes) -> NoReturn:
         if code == b"i":
-            self.word(f"{self._line()}.{self._line()}")
+            self.word(f"{self._bytes.line()}.{self._bytes.line()}")
         kind = _FOREIGN.get(code)
         if kind:
             self.refuse(f"asks for {kind}, which has no place in it, and was not opened. Do not trust this file")
         self.damaged()
 
     def _protocol(self) -> None:
-        version = self._number("B")
+        version = self._bytes.number("B")
         if not 2 <= version <= NEWEST_PROTOCOL:
             self.refuse(f"is a pickle of protocol {version}; the studio reads 2 to {NEWEST_PROTOCOL}")
 
     def _frame(self) -> None:
-        if self._number("<Q") > len(self._data) - self._at:
+        if self._bytes.number("<Q") > self._bytes.left:
             self.damaged()
 
     def _integer(self, layout: str) -> None:
-        size = self._number(layout)
+        size = self._bytes.number(layout)
         if not 0 <= size <= INTEGER_BYTES:
             self.refuse(f"holds a number of {size} bytes; the longest one allowed has {INTEGER_BYTES}")
-        self._push(int.from_bytes(self._take(size), "little", signed=True))
+        self._push(int.from_bytes(self._bytes.take(size), "little", signed=True))
 
     def _drop(self) -> None:
         self._pop()
@@ -246,8 +219,6 @@ class Machine:
             self.refuse("refers to something outside of itself, and was not opened")
         self._push(self._persistent(self, (key,)))
 
-    # The result
-
     def _finished(self) -> object:
         result = self._pop()
         if self._stack or any(required for _, _, required in self._states.values()):
@@ -257,11 +228,11 @@ class Machine:
 
 
 def _text_of(layout: str) -> Callable[[Machine], None]:
-    return lambda m: m._push(m._text(m._take(m._number(layout))))
+    return lambda m: m._push(m._bytes.text(m._bytes.number(layout)))
 
 
 def _bytes_of(layout: str, kind: type[bytes] | type[bytearray] = bytes) -> Callable[[Machine], None]:
-    return lambda m: m._push(kind(m._take(m._number(layout))))
+    return lambda m: m._push(kind(m._bytes.take(m._bytes.number(layout))))
 
 
 _STEPS: Mapping[bytes, Callable[[Machine], None]] = {
@@ -274,12 +245,12 @@ _STEPS: Mapping[bytes, Callable[[Machine], None]] = {
     b"N": lambda m: m._push(None),
     b"\x88": lambda m: m._push(True),
     b"\x89": lambda m: m._push(False),
-    b"J": lambda m: m._push(m._number("<i")),
-    b"K": lambda m: m._push(m._number("B")),
-    b"M": lambda m: m._push(m._number("<H")),
+    b"J": lambda m: m._push(m._bytes.number("<i")),
+    b"K": lambda m: m._push(m._bytes.number("B")),
+    b"M": lambda m: m._push(m._bytes.number("<H")),
     b"\x8a": lambda m: m._integer("B"),
     b"\x8b": lambda m: m._integer("<i"),
-    b"G": lambda m: m._push(struct.unpack(">d", m._take(8))[0]),
+    b"G": lambda m: m._push(struct.unpack(">d", m._bytes.take(8))[0]),
     b"\x8c": _text_of("B"),
     b"X": _text_of("<I"),
     b"\x8d": _text_of("<Q"),
@@ -298,12 +269,12 @@ _STEPS: Mapping[bytes, Callable[[Machine], None]] = {
     b"e": lambda m: m._extend(m._pop_to_mark()),
     b"s": Machine._set_one,
     b"u": lambda m: m._set(m._pop_to_mark()),
-    b"q": lambda m: m._put(m._number("B")),
-    b"r": lambda m: m._put(m._number("<I")),
+    b"q": lambda m: m._put(m._bytes.number("B")),
+    b"r": lambda m: m._put(m._bytes.number("<I")),
     b"\x94": lambda m: m._put(len(m._memo)),
-    b"h": lambda m: m._get(m._number("B")),
-    b"j": lambda m: m._get(m._number("<I")),
-    b"c": lambda m: m._push(m.word(f"{m._line()}.{m._line()}")),
+    b"h": lambda m: m._get(m._bytes.number("B")),
+    b"j": lambda m: m._get(m._bytes.number("<I")),
+    b"c": lambda m: m._push(m.word(f"{m._bytes.line()}.{m._bytes.line()}")),
     b"\x93": Machine._stack_word,
     b"R": Machine._reduce,
     b"b": Machine._build,
