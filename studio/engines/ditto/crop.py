@@ -59,7 +59,7 @@ def crop_matrix(points: Floats, size: int, scale: float, vy: float, rotate: bool
     if not np.isfinite(side) or side < 1:
         raise BadPortrait("The face in this picture cannot be measured. Use a frontal, evenly lit one.")
     turned = (low + high) / 2
-    centre = middle + across * turned[0] + up * (turned[1] + np.float32(vy) * side)
+    centre = middle + across * turned[0] + up * turned[1] + up * (vy * side)
     k = size / side
     c, s = (np.cos(angle), np.sin(angle)) if rotate else (1.0, 0.0)
     half, (x, y) = size / 2, centre
@@ -73,8 +73,30 @@ def inverse(matrix: Floats) -> Floats:
 
 
 def cut(rgb: Bytes, matrix: NDArray[np.floating], size: int) -> Bytes:
-    """Return the crop (size, size, 3) that ``matrix`` (2 or 3 rows, picture to crop) makes of ``rgb``; black around."""
-    return np.asarray(cv2.warpAffine(rgb, matrix[:2], (size, size), flags=cv2.INTER_LINEAR), np.uint8)
+    """Return the crop (size, size, 3) that ``matrix`` (2 or 3 rows, picture to crop) makes of ``rgb``; black around.
+
+    Positions are rounded as upstream's OpenCV 4.10 rounds them: steps in 1/1024 pixel for columns and rows, then 1/32.
+    """
+    a, b, x0, c, d, y0 = (float(n) for n in cv2.invertAffineTransform(matrix[:2].astype(np.float64)).ravel())
+    n = np.arange(size, dtype=np.float64)
+    return sampled(rgb, _steps(a * n, b * n + x0), _steps(c * n, d * n + y0))
+
+
+def _steps(along: NDArray[np.float64], down: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return positions in 1/32 pixel, (rows, columns), from those of a row and of a column."""
+    thousandths = np.rint(along * 1024).astype(np.int64)[None] + np.rint(down * 1024).astype(np.int64)[:, None]
+    return (thousandths + 16) >> 5
+
+
+def sampled(rgb: Bytes, x: NDArray[np.int64], y: NDArray[np.int64]) -> Bytes:
+    """Return bilinear samples (h, w, 3) of ``rgb`` at positions (h, w) in 1/32 pixel; black outside.
+
+    Positions with five binary digits are what OpenCV's warps used up to version 4; the same on every version, they
+    keep registration equal to upstream's.
+    """
+    whole = np.clip(np.stack([x >> 5, y >> 5], axis=2), -32768, 32767).astype(np.int16)
+    part = ((y & 31) * 32 + (x & 31)).astype(np.uint16)
+    return np.asarray(cv2.remap(rgb, whole, part, cv2.INTER_LINEAR), np.uint8)
 
 
 def moved(points: Floats, matrix: NDArray[np.floating]) -> Floats:
@@ -82,12 +104,12 @@ def moved(points: Floats, matrix: NDArray[np.floating]) -> Floats:
     return np.asarray(points @ matrix[:2, :2].T + matrix[:2, 2], np.float32)
 
 
-def _direction(points: Floats) -> tuple[Floats, float]:
+def _direction(points: Floats) -> tuple[Floats, np.float32]:
     """Return the unit vector (2,) from eyes to lips, and the turn of the face in radians, clockwise on the screen."""
     marks = MARKS[len(points)]
     eyes = (points[list(marks.left_eye)].mean(axis=0) + points[list(marks.right_eye)].mean(axis=0)) / 2
     down = points[list(marks.lips)].mean(axis=0) - eyes
     length = np.linalg.norm(down)
     up = np.array([0, 1], np.float32) if not length > SHORTEST else (down / length).astype(np.float32)
-    angle = float(np.arccos(np.clip(up[1], -1, 1)))
-    return up, -angle if -up[0] < 0 else angle
+    angle = np.arccos(np.clip(up[1], np.float32(-1), np.float32(1)))
+    return up, -angle if up[0] > 0 else angle

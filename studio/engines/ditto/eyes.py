@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.engines.ditto.crop import sampled
 from studio.engines.ditto.detect import Network
 from studio.engines.ditto.types import Bytes, Floats
 
@@ -120,8 +121,11 @@ def cut_square(rgb: Bytes, square: Square) -> Floats:
     source = corners @ _turn(square.angle) + np.array([square.x, square.y]) * size
     target = np.array([[0, 0], [MESH_SIDE, 0], [MESH_SIDE, MESH_SIDE], [0, MESH_SIDE]], np.float32)
     matrix = cv2.getPerspectiveTransform(source.astype(np.float32), target)
-    crop = cv2.warpPerspective(rgb, matrix, (MESH_SIDE, MESH_SIDE), flags=cv2.INTER_LINEAR)
-    return (np.asarray(crop, np.float32) / np.float32(255))[None]
+    back = np.linalg.inv(np.asarray(matrix, np.float64))
+    n = np.arange(MESH_SIDE)
+    points = np.stack([*np.meshgrid(n, n), np.ones((MESH_SIDE, MESH_SIDE))], axis=2) @ back.T
+    places = np.rint(np.clip(points[:, :, :2] / points[:, :, 2:] * 32, -1e9, 1e9)).astype(np.int64)
+    return (sampled(rgb, places[:, :, 0], places[:, :, 1]).astype(np.float32) / np.float32(255))[None]
 
 
 def restored(mesh: Floats, square: Square) -> Floats:
