@@ -85,8 +85,10 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("engine", choices=("ditto",), help="whose networks")
-    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="folder of the networks (default: checkpoints)")
+    parser.add_argument("engine", choices=("ditto", "musetalk"), help="whose networks")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="DIR", help="folder of the networks (default: the engine's own)"
+    )
 
 
 def _port(text: str) -> int:

@@ -14,8 +14,11 @@ from studio.engines.cudamemory import cuda_memory
 from studio.engines.tensorrtbuild import Order, build_all
 from studio.engines.tensorrtmodel import load_library
 
-ORDERS: Mapping[str, str] = {"ditto": "studio.engines.ditto.orders"}
-"""Engine -> module whose ``orders`` lists what is to be built."""
+ORDERS: Mapping[str, tuple[str, str]] = {
+    "ditto": ("studio.engines.ditto.orders", "checkpoints"),
+    "musetalk": ("studio.engines.musetalk.orders", "checkpoints/musetalk"),
+}
+"""Engine -> module whose ``orders`` lists what is to be built, and the folder where its networks usually are."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -25,8 +28,9 @@ def run(arguments: argparse.Namespace) -> int:
         AvatarNotReady: There is no GPU, no TensorRT, or no checkpoint; the sentence says which.
     """
     library, memory = load_library(), cuda_memory()
-    list_orders = cast(Callable[[Path], list[Order]], import_module(ORDERS[arguments.engine]).orders)
-    folder: Path = arguments.checkpoint or workplace() / "checkpoints"
+    module, usual = ORDERS[arguments.engine]
+    list_orders = cast(Callable[[Path], list[Order]], import_module(module).orders)
+    folder: Path = arguments.checkpoint or workplace() / usual
     orders = list_orders(folder.expanduser())
     say(f"{len(orders)} networks, for {memory.name} and TensorRT {library.__version__}.")
     progress = Progress()

@@ -7,16 +7,17 @@ that no runtime decides about precision (`specs/platform.md` B).
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 from studio.errors import AvatarNotReady
 
 
-def in_half(model: Any) -> Any:
-    """Return the graph with float16 weights and sums; GridSample stays float32, in and out.
+def in_half(path: Path) -> Any:
+    """Return a network's graph with float16 weights and sums; GridSample stays float32, in and out.
 
     Args:
-        model: A graph of float32; left untouched.
+        path: An ONNX file, of any size; a temporary file is written beside it.
 
     Raises:
         AvatarNotReady: The converter is missing.
@@ -25,11 +26,10 @@ def in_half(model: Any) -> Any:
         from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
     except ImportError as error:
         raise AvatarNotReady("The package onnxruntime is missing: pip install onnxruntime", str(error)) from error
-    twin = type(model)()
-    twin.CopyFrom(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one line for each weight that rounds to zero
-        twin = convert_float_to_float16(twin, keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, "GridSample"])
+        spared = [*DEFAULT_OP_BLOCK_LIST, "GridSample"]
+        twin = convert_float_to_float16(str(path), keep_io_types=True, op_block_list=spared)
     _sort(twin.graph)
     return twin
 

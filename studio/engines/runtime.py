@@ -86,7 +86,9 @@ def open_model(
     except BadNetwork:
         model.close()
         raise
-    log.info("%s runs on %s. %s", model.name, model.title, model.why)
+    log.log(
+        logging.INFO if runtime == "auto" else logging.DEBUG, "%s runs on %s. %s", path.name, model.title, model.why
+    )
     return model
 
 

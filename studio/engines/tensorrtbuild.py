@@ -78,9 +78,9 @@ def build(order: Order, memory: CudaMemory, report: Progress) -> Path:
     began = time.monotonic()
     try:
         report(0.0, f"{name}: reading")
+        reference = OnnxBackend(order.network, os.cpu_count() or 1)  # damaged files end here
         write(typed(order), graph)
         report(PARSED, f"{name}: building, which takes minutes")
-        reference = OnnxBackend(order.network, os.cpu_count() or 1)
         shapes = {port.name: profile(port, order) for port in reference.inputs}
         with memory.turn():
             plan = compiled(library, graph, shapes, lambda done: report(PARSED + (PROVED - PARSED) * done, name))
@@ -110,8 +110,7 @@ def typed(order: Order) -> Any:
 
     These are replaced last, so that no step in them is rounded to half precision.
     """
-    model = read(order.network)
-    return without_volume_sampling(in_half(model) if order.half else model)
+    return without_volume_sampling(in_half(order.network) if order.half else read(order.network))
 
 
 def profile(port: Port, order: Order) -> Shapes | None:

@@ -19,7 +19,7 @@ from tests.unit import gpu
 def library(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> gpu.Builder:
     """A machine with a GPU and TensorRT."""
     fake = gpu.Builder()
-    memory, _ = gpu.memory()
+    memory, _ = gpu.memory(limit=1 << 30)
     monkeypatch.setitem(sys.modules, "tensorrt", fake)
     monkeypatch.setattr(command, "cuda_memory", lambda: memory)
     tensorrtmodel.journal.cache_clear()
@@ -50,3 +50,18 @@ def test_command_builds_every_network_of_ditto(
         path.unlink()
     assert main(arguments) == 1
     assert "11 of 12" in capsys.readouterr().out
+
+
+def test_command_builds_every_network_of_musetalk(
+    library: gpu.Builder, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (shared / "golden" / "musetalk" / "standins").glob("*.onnx"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert main(["build", "musetalk", "--checkpoint", str(tmp_path)]) == 0, capsys.readouterr().err
+    assert "6 of 6 networks have an engine." in capsys.readouterr().out
+    notes = [json.loads(path.read_text()) for path in tmp_path.rglob("*.json")]
+    assert {note["precision"] for note in notes} == {"float16"}
+    assert max(max(note["errors"].values()) for note in notes) > 0
+    (tmp_path / "unet.onnx").unlink()
+    assert main(["build", "musetalk", "--checkpoint", str(tmp_path)]) == 1
+    assert "unet.onnx is missing" in capsys.readouterr().err

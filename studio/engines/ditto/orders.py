@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.config import home
 from studio.engines.ditto.checkpoint import NETWORKS, Networks, read_info
 from studio.engines.ditto.detect import Network
 from studio.engines.ditto.options import Setup
@@ -22,7 +21,7 @@ from studio.engines.ditto.registration import found_by, sight
 from studio.engines.ditto.retarget import keypoints
 from studio.engines.ditto.speech import WINDOW
 from studio.engines.ditto.types import Bytes, Floats, motion_of, vector_of
-from studio.engines.imagefile import decode, opaque
+from studio.engines.rehearsal import photograph, voice
 from studio.engines.tensorrtbuild import ROWS, Feeds, Order
 from studio.errors import BadPortrait
 
@@ -32,7 +31,6 @@ SOUND_LENGTHS = {"input_values": {1: (3240, 6480, 12960)}}
 """Samples of one window of the speech network, as in upstream's engines."""
 ONE_ROW = frozenset({"landmark106", "face_mesh"})
 """They see one face, once for each avatar; their files promise more rows than every export keeps."""
-PHOTOGRAPH = "static/avatars/astronaut.png"
 STEP = 499
 """A time step in the middle of the diffusion."""
 
@@ -80,7 +78,7 @@ def rehearsal(networks: Networks, rgb: Bytes) -> dict[str, Feeds]:
     if points is None:
         raise BadPortrait("The checkpoint's detector finds no face in the photograph that comes with the studio.")
     seen = sight(rgb, points, cast, Setup())
-    speech = cast["hubert"].run({"input_values": voice()})["encoding_out"]
+    speech = cast["hubert"].run({"input_values": voice(WINDOW)[None]})["encoding_out"]
     vector = vector_of(seen.motion)
     random = np.random.default_rng(0)
     window = cast["lmdm"].run(
@@ -110,24 +108,6 @@ def conditions(speech: Floats, shape: tuple[int | None, ...] | None, points: Flo
         rows[0, :, speech.shape[1] + 8 : speech.shape[1] + 10] = 0.8
         rows[0, :, -points.size :] = points.reshape(-1)
     return rows
-
-
-def photograph() -> Bytes:
-    """Return the photograph (H, W, 3) that comes with the studio."""
-    path = home() / PHOTOGRAPH
-    return decode(path.read_bytes(), path.name, 50_000_000, opaque)
-
-
-def voice() -> Floats:
-    """Return a window (1, 6480) of something like a voice: harmonics of 120 Hz under two wandering formants."""
-    t = np.arange(WINDOW) / 16_000
-    wave = np.zeros(WINDOW)
-    for harmonic in range(1, 40):
-        pitch = 120.0 * harmonic
-        formants = (500 + 200 * np.sin(9 * t), 1500 + 500 * np.cos(7 * t))
-        level = sum(np.exp(-(((pitch - formant) / 250) ** 2)) for formant in formants)
-        wave += (0.05 + level) / harmonic**0.5 * np.sin(2 * np.pi * pitch * t)
-    return np.asarray(0.3 * wave / np.abs(wave).max(), np.float32)[None]
 
 
 class Recorders(Mapping[str, Network]):
