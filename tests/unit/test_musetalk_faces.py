@@ -84,6 +84,15 @@ def test_detectors_box_stands_in() -> None:
     assert boxes.face_box(points_of(10, 60, 90, 150, 100), None) is None
 
 
+def test_mesh_makes_a_box_by_the_same_rule() -> None:
+    mesh = np.full((478, 3), 50.0)
+    mesh[10], mesh[152], mesh[234], mesh[454] = (50, 10, 0), (50, 90.9, 0), (20.2, 50, 0), (80, 50, 0)
+    mesh[195] = (50, 55.5, 0)
+    assert boxes.mesh_box(mesh) == (20, 20, 80, 90)
+    mesh[234] = (-3, 50, 0)
+    assert boxes.mesh_box(mesh) is None
+
+
 def test_boxes_end_at_the_picture() -> None:
     assert boxes.with_margin((1, 2, 30, 95), 10, 100) == (1, 2, 30, 100)
     assert boxes.inside((-5, -5, 50, 50), 40, 40) == (0, 0, 40, 40)

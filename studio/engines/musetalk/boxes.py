@@ -14,6 +14,8 @@ from studio.errors import BadPortrait
 _BRIDGE = 29
 """Of the 68 points: the middle of the nose, which halves the box."""
 _PARABOLA = np.array([-2, 3, 6, 7, 6, 3, -2]) / 21
+_MESH_BRIDGE = 195
+"""Of MediaPipe's mesh: the same place."""
 MOST_LOST = 0.2
 """Part of a video's frames that may lack a face."""
 
@@ -32,10 +34,24 @@ def face_box(points: NDArray[np.floating], detected: Box | None, bbox_shift: int
     face[_BRIDGE, 1] += bbox_shift
     x0, x1, bottom = int(face[:, 0].min()), int(face[:, 0].max()), int(face[:, 1].max())
     middle = int(face[_BRIDGE, 1])
+    return _around(x0, x1, middle, bottom) or detected
+
+
+def mesh_box(mesh: NDArray[np.floating]) -> Box | None:
+    """Return the face box of one frame by MediaPipe's mesh (478, 2 or more), in pixels, without margin.
+
+    The mesh's oval stands for the 68 points' jaw, and its bridge for theirs: some pixels away from upstream's box.
+    """
+    points = mesh[:, :2].astype(np.int32)
+    return _around(
+        int(points[:, 0].min()), int(points[:, 0].max()), int(points[_MESH_BRIDGE, 1]), int(points[:, 1].max())
+    )
+
+
+def _around(x0: int, x1: int, middle: int, bottom: int) -> Box | None:
+    """Return the box that reaches as far above the nose as below, None if that is none."""
     top = max(0, middle - (bottom - middle))
-    if bottom - top <= 0 or x1 - x0 <= 0 or x0 < 0:
-        return detected
-    return x0, top, x1, bottom
+    return None if bottom - top <= 0 or x1 - x0 <= 0 or x0 < 0 else (x0, top, x1, bottom)
 
 
 def with_margin(box: Box, extra_margin: int, height: int) -> Box:

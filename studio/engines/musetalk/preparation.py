@@ -19,11 +19,11 @@ import numpy as np
 
 from studio.engine import Finding, Progress
 from studio.engines.musetalk import boxes, latents, masks, material
-from studio.engines.musetalk.finding import box_of
+from studio.engines.musetalk.finding import Finder, box_of, finder_of
 from studio.engines.musetalk.importer import Upstream, is_upstream
 from studio.engines.musetalk.networks import Networks
 from studio.engines.musetalk.options import Chosen
-from studio.engines.musetalk.report import findings
+from studio.engines.musetalk.report import OWN_MESH, findings
 from studio.engines.musetalk.store import FILES, INDEX, Draft
 from studio.engines.musetalk.types import LATENT, Box, Bytes, Frame, Rules
 from studio.errors import AvatarNotReady, BadPortrait
@@ -61,14 +61,16 @@ def prepare(source: Path, own: Chosen, networks: Networks, folder: Path, key: st
     if source.is_dir() and is_upstream(source):
         return _taken_over(source, own.bbox_shift, folder, report)
     with _workplace(folder, key) as work:
-        seen = _faces(source, own, networks, work / SEEN, report)
+        finder = finder_of(networks)
+        seen = _faces(source, own, finder, work / SEEN, report)
         kept, filled = boxes.filled(seen)
         placed = boxes.calmed(filled) if own.smooth_boxes else filled
         size = _painted(source, own, networks, work, (kept, placed), report)
         for name in (*FILES, INDEX):
             (work / name).rename(folder / name)
         (work / SEEN).unlink()
-    return findings(placed, len(seen) - sum(box is not None for box in seen), size)
+    said = findings(placed, len(seen) - sum(box is not None for box in seen), size)
+    return said if finder.is_upstream else [*said, OWN_MESH]
 
 
 def _taken_over(source: Path, bbox_shift: int, folder: Path, report: Progress) -> list[Finding]:
@@ -87,7 +89,7 @@ def _taken_over(source: Path, bbox_shift: int, folder: Path, report: Progress) -
         return findings(placed, upstream.left_out, (upstream.width, upstream.height))
 
 
-def _faces(source: Path, own: Chosen, networks: Networks, seen: Path, report: Progress) -> list[Box | None]:
+def _faces(source: Path, own: Chosen, finder: Finder, seen: Path, report: Progress) -> list[Box | None]:
     """Return every frame's face box, None where there is no face."""
     known = _read_lines(seen)
     with seen.open("a", encoding="utf-8") as file:
@@ -95,7 +97,7 @@ def _faces(source: Path, own: Chosen, networks: Networks, seen: Path, report: Pr
             if number < len(known):
                 continue
             report(FIRST_PASS * number / (number + _UNKNOWN), f"looking for the face in frame {number + 1}")
-            box = box_of(networks, frame, own.rules.extra_margin)
+            box = box_of(finder, frame, own.rules.extra_margin)
             known.append(box)
             file.write(json.dumps(box) + "\n")
             file.flush()

@@ -19,6 +19,12 @@ CALM = 1.0
 SHORT = 3.0
 """Seconds; a shorter loop is seen to repeat."""
 
+OWN_MESH = Finding(
+    "landmarks",
+    False,
+    "Faces were found by the studio's own mesh: the mouth may sit pixels off. dwpose.onnx and s3fd.onnx do better.",
+)
+
 
 def findings(boxes: Sequence[Box], lost: int, size: tuple[int, int]) -> list[Finding]:
     """Return the report.

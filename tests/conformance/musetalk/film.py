@@ -69,7 +69,8 @@ def _import(
 
 
 def _boxes(golden: Golden) -> list[Box]:
-    found = [finding.box_of(golden.networks, frame, golden.rules.extra_margin) for frame in golden.frames]
+    finder = finding.NetworkFinder(golden.networks)
+    found = [finding.box_of(finder, frame, golden.rules.extra_margin) for frame in golden.frames]
     return [box for box in found if box is not None]
 
 
