@@ -129,6 +129,8 @@ class Chosen:
     """Folder of ``ditto_cfg`` and ``ditto_onnx``."""
     runtime: str = "auto"
     """One of ``runtime.RUNTIMES``, or ``auto``."""
+    detector: str = "auto"
+    """Who finds the first face, see `finder`."""
     fade_in: int = 0
     """Frames over which a film's motion fades in, and out."""
     fade_out: int = 0
@@ -142,6 +144,7 @@ class Chosen:
 _OWN: Mapping[str, values.Reader] = {
     "checkpoint": values.text,
     "runtime": values.one_of("auto", *RUNTIMES),
+    "detector": values.one_of("auto", "insightface", "own"),
     "fade_in": values.whole(0, 100_000),
     "fade_out": values.whole(0, 100_000),
 }
