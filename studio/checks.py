@@ -108,14 +108,15 @@ def weights(spec: StudioSpec) -> list[Check]:
     lines: list[Check] = []
     for engine in ENGINES_WITH_WEIGHTS:
         users = [one for one in spec.avatars if resolved(one.engine) == engine]
+        small = any(one.options.get("allow_small_networks") is True for one in users)
         for folder in dict.fromkeys(folder_of(engine, one.options) for one in users) or [folder_of(engine, {})]:
-            lines += files(engine, folder, bool(users))
+            lines += files(engine, folder, bool(users), small)
     return lines
 
 
-def files(engine: str, folder: Path, used: bool) -> list[Check]:
+def files(engine: str, folder: Path, used: bool, allow_small: bool = False) -> list[Check]:
     """Judge the files of one engine in one folder; a single line where there are none and nobody needs them."""
-    verdicts = [judge(weight, folder) for weight in manifest(engine)]
+    verdicts = [judge(weight, folder, allow_small) for weight in manifest(engine)]
     subject = f"{engine} in {folder.name}"
     if not used and not any(verdict.there for verdict in verdicts):
         return [Check(subject, False, "no files; no avatar needs them")]

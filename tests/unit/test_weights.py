@@ -72,6 +72,16 @@ def test_simplified_network_is_recognised_by_its_numbers(tmp_path: Path) -> None
     assert "another network: 500 million numbers" in decoder(tmp_path).text
 
 
+def test_stand_ins_are_taken_where_the_options_say_so(shared: Path, tmp_path: Path) -> None:
+    stand_ins = shared / "golden/musetalk/standins"
+    options = {"checkpoint": str(stand_ins), "allow_small_networks": True}
+    table = checks.weights(StudioSpec((AvatarSpec("me", tmp_path, engine="musetalk", options=options),)))
+    lines = [check for check in table if check.subject.startswith("musetalk")]
+    assert len(lines) == 8
+    assert all(check.good for check in lines)
+    assert lines[0].text == "ready to speak, complete"
+
+
 def test_network_with_its_weights_elsewhere_needs_them(tmp_path: Path) -> None:
     path = write(tmp_path / "ditto_onnx/decoder.onnx")
     path.with_name("decoder.onnx.data").unlink()
@@ -189,7 +199,7 @@ def test_check_is_short_where_nobody_needs_weights(tmp_path: Path) -> None:
 
 
 def test_check_says_when_all_is_there_for_speaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def judged(one: Weight, folder: Path) -> Verdict:
+    def judged(one: Weight, folder: Path, allow_small: bool) -> Verdict:
         return Verdict(one, one.paths[0], True, one.needed == "live", "text")
 
     monkeypatch.setattr(checks, "judge", judged)
