@@ -57,8 +57,8 @@ def test_avatar_that_was_prepared_is_known(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "prepared.json").touch()
     assert checks.avatar(tmp_path, CARD).text == "testcard, prepared"
-    unknown = checks.avatar(tmp_path, AvatarSpec("x", tmp_path, engine="ditto"))
-    assert (unknown.good, unknown.text) == (False, "there is no engine ditto.")
+    unknown = checks.avatar(tmp_path, AvatarSpec("x", tmp_path, engine="sketch"))
+    assert (unknown.good, unknown.text) == (False, "there is no engine sketch.")
 
 
 def test_runtimes_are_told_with_the_reason_why_none_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
