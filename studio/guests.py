@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from studio.engine import ENGINES, Finding
-from studio.errors import AvatarNotFound, AvatarNotReady, BadMessage, StudioError, StudioFull
+from studio.errors import AvatarNotFound, AvatarNotReady, BadMessage, BadPortrait, StudioError, StudioFull
 from studio.library import Library, LoadedAvatar, bring_in, resolved
 from studio.scheduler import Scheduler
 from studio.spec import AvatarSpec
@@ -52,6 +52,12 @@ class Guest:
         return self.task is not None and self.task.done() and self.task.exception() is None
 
     @property
+    def may_try_again(self) -> bool:
+        """It failed for a reason that was not the picture's."""
+        error = self.task.exception() if self.task is not None and self.task.done() else None
+        return error is not None and not isinstance(error, BadPortrait)
+
+    @property
     def reason(self) -> str:
         """Why it cannot become an avatar, in words; empty otherwise."""
         error = self.task.exception() if self.task is not None and self.task.done() else None
@@ -74,6 +80,7 @@ class Guests:
         self._library, self._cache, self._most, self._keep_seconds = library, cache, most, keep_seconds
         self._guests: dict[str, Guest] = {}
         self._worker = ThreadPoolExecutor(1, "guests", _be_nice)
+        self._closing = threading.Event()
 
     @property
     def first_id(self) -> str:
@@ -124,7 +131,7 @@ class Guests:
         name = resolved(engine)
         avatar_id = PREFIX + hashlib.sha256(f"{portrait}\0{name}".encode()).hexdigest()[:24]
         guest = self._guests.get(avatar_id)
-        if guest is None or (guest.task and guest.task.done() and guest.task.exception()):
+        if guest is None or guest.may_try_again:
             self._make_room()
             guest = self._guests[avatar_id] = Guest(AvatarSpec(avatar_id, portrait, engine=name))
             guest.task = self._worker.submit(self._bring, guest, name)
@@ -153,7 +160,8 @@ class Guests:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Forget all guests; what is being prepared is waited for, what waits is given up."""
+        """Forget all guests; what is being prepared is given up at its next step. Blocks until then."""
+        self._closing.set()
         self._worker.shutdown(cancel_futures=True)
         self._guests.clear()
 
@@ -172,6 +180,8 @@ class Guests:
         engine, scheduler = self._library.engine(name)
 
         def report(done: float, phrase: str) -> None:
+            if self._closing.is_set():
+                raise AvatarNotReady("The studio is closing.")
             guest.done, guest.phrase = done, phrase
 
         try:

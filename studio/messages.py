@@ -205,7 +205,7 @@ def decode(text: str) -> ClientMessage:
         BadMessage: A field is missing or of the wrong type.
         TooLarge: A field is longer than any browser makes it.
     """
-    body = _json_object(text)
+    body = read_object(text)
     kind = body.get("type")
     if not isinstance(kind, str):
         raise BadMessage("A message needs a type.")
@@ -215,9 +215,9 @@ def decode(text: str) -> ClientMessage:
         case "select_avatar":
             return SelectAvatar(_text(body, "avatar_id", MAX_ID_CHARACTERS))
         case "offer":
-            return _offer(body)
+            return read_offer(body)
         case "ice_candidate":
-            return _candidate(body.get("candidate"))
+            return read_candidate(body.get("candidate"))
         case "interrupt":
             return Interrupt()
         case "stop":
@@ -228,7 +228,12 @@ def decode(text: str) -> ClientMessage:
             raise UnknownType
 
 
-def _json_object(text: str) -> dict[str, object]:
+def read_object(text: str) -> dict[str, object]:
+    """Return a text as the JSON object that it is.
+
+    Raises:
+        BadJson: It is none.
+    """
     try:
         body = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -251,7 +256,13 @@ def _text(body: Mapping[str, object], name: str, limit: int) -> str:
     return value
 
 
-def _offer(body: Mapping[str, object]) -> Offer:
+def read_offer(body: Mapping[str, object]) -> Offer:
+    """Read an offer's fields.
+
+    Raises:
+        BadMessage: A field is missing or of the wrong type.
+        TooLarge: A field is longer than any browser makes it.
+    """
     sdp = _text(body, "sdp", MAX_SDP_CHARACTERS)
     avatar_id = None if body.get("avatar_id") is None else _text(body, "avatar_id", MAX_ID_CHARACTERS)
     options = body.get("options")
@@ -262,7 +273,12 @@ def _offer(body: Mapping[str, object]) -> Offer:
     return Offer(sdp, avatar_id, cast(dict[str, object], options))
 
 
-def _candidate(value: object) -> Candidate:
+def read_candidate(value: object) -> Candidate:
+    """Read ``RTCIceCandidate.toJSON()``; nothing, or an empty line, is the end of candidates.
+
+    Raises:
+        BadMessage: It is something else.
+    """
     if value is None or value == "":
         return Candidate("")
     if not isinstance(value, dict):

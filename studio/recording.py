@@ -37,6 +37,8 @@ CODECS = (
 MAX_PACKETS = 2_000_000
 """That an MP4's tables may promise: twelve hours of AAC. FFmpeg believes them, 36 bytes for each."""
 _STRICT = {"codec_whitelist": ",".join(CODECS), "protocol_whitelist": "file"}
+_AT_ONCE = {"analyzeduration": "0", "probesize": "2048", "fflags": "nobuffer"}
+"""For bytes that arrive: FFmpeg would listen to five seconds before it says what they are."""
 
 
 class Readable(Protocol):
@@ -83,7 +85,7 @@ def read_file(
         BadAudio: Not a sound file, or one without sound.
         TooLarge: It lasts longer than ``max_seconds``.
     """
-    left, heard = int(max_seconds * rate), False
+    left, heard = max_seconds * rate, False
     for pcm in _pieces(source, rate, container):
         heard, left = heard or len(pcm) > 0, left - len(pcm)
         if left < 0:
@@ -93,14 +95,50 @@ def read_file(
         raise BadAudio("This file has no sound.")
 
 
+def read_stream(source: Readable) -> Generator[Pcm, None, None]:
+    """Yield what a microphone sends, as pieces of mono 16 kHz, (n,) each, as soon as it can be decoded.
+
+    Either a container, as browsers record it (WebM or Ogg, with Opus or PCM), or, where no container begins, raw
+    float32 little-endian samples, 16 kHz mono.
+
+    Raises:
+        BadAudio: A container that cannot be read.
+    """
+    head = b""
+    while len(head) < HEAD_BYTES and (more := source.read(HEAD_BYTES - len(head))):
+        head += more
+    if head.startswith((b"OggS", b"\x1a\x45\xdf\xa3")):
+        yield from read_file(_Rejoined(head, source), float("inf"), container=container_of(head))
+        return
+    odd = head
+    while data := source.read(1 << 16):
+        joined = odd + data
+        whole = len(joined) // 4 * 4
+        odd = joined[whole:]
+        wave = np.nan_to_num(np.frombuffer(joined[:whole], "<f4"), posinf=1, neginf=-1)
+        yield np.rint(np.clip(wave, -1, 1) * 32767).astype(np.int16)
+
+
+class _Rejoined:
+    """A stream of which the beginning was read already."""
+
+    def __init__(self, head: bytes, rest: Readable) -> None:
+        self._head, self._rest = head, rest
+
+    def read(self, count: int) -> bytes:
+        part, self._head = self._head[:count], self._head[count:]
+        return part or self._rest.read(count)
+
+
 def _pieces(source: Path | Readable, rate: int, container: str) -> Generator[Pcm, None, None]:
     if container == "mp4" and isinstance(source, Path):
         _check_tables(source)
     resampler = Resampler(rate)
     name = source.name if isinstance(source, Path) else "a stream"
     what = str(source) if isinstance(source, Path) else source
+    options = {**(_STRICT if container else {}), **({} if isinstance(source, Path) else _AT_ONCE)}
     try:
-        with av.open(what, "r", format=container or None, options=_STRICT if container else {}) as opened:
+        with av.open(what, "r", format=container or None, options=options) as opened:
             if not opened.streams.audio:
                 raise BadAudio("This file has no sound.")
             stream = opened.streams.audio[0]

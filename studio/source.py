@@ -7,6 +7,8 @@ a file on a slow disk, or a stream that says nothing, holds up nobody else.
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,12 +18,16 @@ import numpy as np
 
 from studio.audio import Pcm
 from studio.beat import FPS, SAMPLE_RATE
-from studio.recording import MAX_SECONDS, read_file
+from studio.errors import TooLarge
+from studio.recording import MAX_SECONDS, read_file, read_stream
 
 LEAD_BEATS = 2 * FPS
 """Two seconds of sound wait in the pipeline at most, so that an interruption has little to forget."""
 PIECE_SAMPLES = SAMPLE_RATE // 2
 """Read at once: a visit to the thread for each 500 ms."""
+
+PIPE_BYTES = 8_000_000
+"""Of a voice, that may wait to be decoded."""
 
 Pieces = Callable[[], Generator[Pcm, None, None]]
 """Opens a recording; its pieces are (n,) mono 16 kHz, any n."""
@@ -93,6 +99,69 @@ class Recording:
                 await hearer.room(LEAD_BEATS)
                 pcm = pcm[hearer.feed(pcm) :]
         return spoke
+
+
+class Pipe:
+    """Bytes on their way from the event loop to a reader's thread; a `recording.Readable`."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._news = threading.Condition()
+        self._is_closed = False
+
+    def push(self, data: bytes) -> None:
+        """Add bytes; any thread.
+
+        Raises:
+            TooLarge: Nobody reads them as fast as they come.
+        """
+        with self._news:
+            if len(self._bytes) + len(data) > PIPE_BYTES:
+                raise TooLarge("Sound comes faster than it can be heard.")
+            self._bytes += data
+            self._news.notify()
+
+    def close(self) -> None:
+        """Nothing more will come; idempotent."""
+        with self._news:
+            self._is_closed = True
+            self._news.notify()
+
+    def read(self, count: int) -> bytes:
+        """Return up to ``count`` bytes, waiting for some; none at the end."""
+        with self._news:
+            while not self._bytes and not self._is_closed:
+                self._news.wait()
+            part = bytes(self._bytes[:count])
+            del self._bytes[:count]
+            return part
+
+
+class LiveVoice:
+    """A microphone whose bytes come piece by piece: handed on as they are decoded, late ones dropped by the pipeline.
+
+    Args:
+        pipe: Where they come from; closed when the source ends.
+    """
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+
+    async def run(self, hearer: Hearer) -> None:
+        """Hand over what is decoded until the pipe is closed; cancelling closes it.
+
+        Raises:
+            BadAudio: It cannot be read.
+        """
+        loop, pieces = asyncio.get_running_loop(), read_stream(self._pipe)
+        reader = ThreadPoolExecutor(1, "source")
+        try:
+            while (pcm := await loop.run_in_executor(reader, next, pieces, None)) is not None:
+                hearer.feed(pcm, live=True, arrived=time.monotonic())
+        finally:
+            self._pipe.close()
+            reader.submit(pieces.close)
+            reader.shutdown(wait=False)
 
 
 def _gather(pieces: Generator[Pcm, None, None]) -> Pcm:

@@ -86,6 +86,17 @@ class Streams:
         self._host, self._spec, self._is_private, self._stats = host, spec, is_private, stats
         self._streams: dict[str, _Stream] = {}
 
+    def check_free(self, name: str) -> None:
+        """See that a stream may be called ``name``.
+
+        Raises:
+            BadMessage: The name is taken, or is none.
+        """
+        if not NAME.fullmatch(name):
+            raise BadMessage("A stream's id has letters, digits, dots, - and _, at most 64.")
+        if name in self._streams:
+            raise BadMessage(f"The stream {name} is already active. Stop it first, or choose another id.")
+
     async def start(
         self, name: str, avatar_id: str, destination: Destination, shape: Shape, source: Source | None
     ) -> str:
@@ -98,10 +109,7 @@ class Streams:
             AvatarNotFound: No such avatar.
             AvatarNotReady: It cannot run here, or not yet.
         """
-        if not NAME.fullmatch(name):
-            raise BadMessage("A stream's id has letters, digits, dots, - and _, at most 64.")
-        if name in self._streams:
-            raise BadMessage(f"The stream {name} is already active. Stop it first, or choose another id.")
+        self.check_free(name)
         output = RtmpOutput(destination, shape, self._spec, self._is_private, self._stats)
         session_id = self._host.open(lambda message: _note(name, message))
         stream = self._streams[name] = _Stream(session_id, avatar_id, output)

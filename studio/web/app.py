@@ -13,19 +13,24 @@ import aiohttp_cors
 from aiohttp import web
 
 from studio.encode import encode_pool
+from studio.guests import Guests
 from studio.host import SessionHost
 from studio.library import Library, Report
 from studio.scheduler import Scheduler
 from studio.spec import StudioSpec
 from studio.stats import Stats
+from studio.uploads import Store
 from studio.web.gallery import add_gallery
 from studio.web.guard import add_headers, answer_errors
 from studio.web.health import add_health
-from studio.web.keys import HOST, LIBRARY, SPEC, STATS
+from studio.web.images import add_images
+from studio.web.keys import FILES, GUESTS, HOST, LIBRARY, SPEC, STATS, STORE
+from studio.web.oneshot import add_oneshot
 from studio.web.pages import add_pages
 from studio.web.signaling import add_signaling
 from studio.web.streams import add_streams
 from studio.web.tls import Certificate
+from studio.web.uploads import add_uploads
 
 BODY_BYTES = 1_048_576
 """Of a request that no route allows more."""
@@ -33,6 +38,8 @@ GRACE_SECONDS = 1.0
 """For requests that are being answered when the server ends."""
 IDLE_SECONDS = 30
 """Until a connection is closed that asks nothing, or takes that long to say what it asks."""
+FILE_THREADS = 3
+"""That read, write and check files of visitors."""
 LINGER_SECONDS = 2.0
 """For the rest of a request that was refused before it was read."""
 
@@ -49,7 +56,7 @@ def make_app(spec: StudioSpec, home: Path, report: Report | None = None) -> web.
     app[SPEC] = spec
     app[STATS] = Stats()
     app[LIBRARY] = Library(spec, lambda engine: Scheduler(engine, app[STATS]))
-    app.cleanup_ctx.extend((_pool, _library(report or _silent), _host))
+    app.cleanup_ctx.extend((_pool, _library(report or _silent), _files(home), _host))
     add_routes(app, home)
     return app
 
@@ -61,6 +68,9 @@ def add_routes(app: web.Application, home: Path) -> None:
     add_gallery(app)
     add_health(app)
     add_streams(app)
+    add_uploads(app)
+    add_oneshot(app)
+    add_images(app)
     app.on_response_prepare.append(add_headers)
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
         allow_headers=("Content-Type",), expose_headers=("Location",), max_age=600
@@ -97,8 +107,22 @@ def _library(report: Report) -> Callable[[web.Application], AsyncIterator[None]]
     return library
 
 
+def _files(home: Path) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def files(app: web.Application) -> AsyncIterator[None]:
+        spec = app[SPEC]
+        app[FILES] = ThreadPoolExecutor(FILE_THREADS, "files")
+        app[STORE] = Store(spec.cache / "uploads", spec.media_roots or (home / "static",), spec.limits)
+        app[GUESTS] = Guests(app[LIBRARY], spec.cache, spec.limits.guests, spec.limits.upload_seconds)
+        app[FILES].submit(app[GUESTS].sweep)
+        yield
+        await asyncio.get_running_loop().run_in_executor(app[FILES], app[GUESTS].close)
+        app[FILES].shutdown(wait=False, cancel_futures=True)
+
+    return files
+
+
 async def _host(app: web.Application) -> AsyncIterator[None]:
-    app[HOST] = SessionHost(app[LIBRARY], app[SPEC], app[STATS])
+    app[HOST] = SessionHost(app[GUESTS], app[SPEC], app[STATS])
     yield
     await app[HOST].aclose()
 

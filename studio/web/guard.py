@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
 import re
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -36,11 +38,32 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return error_response(error.status, word, f"{error.reason}.", retryable=False, headers=_allow(error))
     except StudioError as error:
         log.info("%s %s: %s", request.method, request.path, error)
-        retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(error, StudioFull | RateLimited) else {}
-        return error_response(error.status, error.code, error.message, error.retryable, retry)
+        return error_response(error.status, error.code, error.message, error.retryable, retry_headers(error))
     except Exception:  # an edge: a fault of one request ends no other
         log.exception("%s %s failed", request.method, request.path)
         return error_response(500, StudioError.code, StudioError.default, retryable=True)
+
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def in_detail(handler: Answer) -> Answer:
+    """Answer failures in the shape of other people's clients: status and ``{"detail": sentence}``."""
+
+    @functools.wraps(handler)
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except StudioError as error:
+            log.info("%s %s: %s", request.method, request.path, error)
+            return web.json_response({"detail": error.message}, status=error.status, headers=retry_headers(error))
+
+    return answer
+
+
+def retry_headers(error: StudioError) -> dict[str, str]:
+    """Return when a visitor may try again, if that will help."""
+    return {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(error, StudioFull | RateLimited) else {}
 
 
 def error_response(

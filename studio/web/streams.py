@@ -5,22 +5,21 @@ Answers in the shape that clients of such services know: ``{"detail": sentence}`
 
 from __future__ import annotations
 
-import functools
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from studio.beat import FPS
-from studio.errors import BadMessage, RateLimited, StudioError, StudioFull
+from studio.errors import BadMessage
 from studio.outputs.destination import Destination, read_destination
 from studio.outputs.flv import Shape
+from studio.source import Recording
 from studio.streams import StreamCard, Streams
-from studio.web.guard import RETRY_AFTER_SECONDS, is_loopback
+from studio.uploads import FileNotFound
+from studio.web.guard import in_detail, is_loopback
 from studio.web.keys import HOST, LIBRARY, SPEC, STATS
-
-log = logging.getLogger(__name__)
+from studio.web.uploads import find_avatar, find_sound
 
 STREAMS = web.AppKey("STREAMS", Streams)
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -36,8 +35,6 @@ PIXELS_PER_SECOND = 1280 * 720 * 30
 """More than this would cost as much as ten visits on one seat."""
 TEXTS = ("source_path", "rtmp_url", "avatar_id", "audio_path")
 KNOWN = (*TEXTS, *RANGES, "loop")
-
-Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,31 +109,23 @@ def _number(body: Mapping[str, object], key: str, usual: float) -> float:
     return float(str(value))
 
 
-def in_detail(handler: Handler) -> Handler:
-    """Answer failures in the shape of other people's clients: status and ``{"detail": sentence}``."""
-
-    @functools.wraps(handler)
-    async def answer(request: web.Request) -> web.Response:
-        try:
-            return await handler(request)
-        except StudioError as error:
-            log.info("%s %s: %s", request.method, request.path, error)
-            retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(error, StudioFull | RateLimited) else {}
-            return web.json_response({"detail": error.message}, status=error.status, headers=retry)
-
-    return answer
-
-
 @in_detail
 async def start_stream(request: web.Request) -> web.Response:
     """Answer ``POST /start_stream/{id}`` when the stream is live."""
+    app, name = request.app, request.match_info["id"]
     try:
         wish = read_wish(await request.json())
     except (ValueError, RecursionError):  # not JSON, not UTF-8, numbers of thousands of digits
         raise BadMessage("The body is not JSON.") from None
-    avatar_id = wish.avatar_id or _avatar_of(request, wish.source_path)
-    name = request.match_info["id"]
-    session_id = await request.app[STREAMS].start(name, avatar_id, wish.destination, wish.shape, None)
+    app[STREAMS].check_free(name)
+    try:
+        avatar_id = wish.avatar_id or await _avatar_of(app, wish.source_path)
+        sound = await find_sound(app, wish.audio_path) if wish.audio_path else None
+    except FileNotFound as error:
+        raise BadMessage(error.message) from error
+    longest = app[SPEC].limits.sound_seconds
+    source = Recording.of_file(sound.path, sound.container, longest, wish.loop) if sound else None
+    session_id = await app[STREAMS].start(name, avatar_id, wish.destination, wish.shape, source)
     body = {
         "message": f"Stream {name} started",
         "rtmp_url": str(wish.destination),
@@ -146,12 +135,12 @@ async def start_stream(request: web.Request) -> web.Response:
     return web.json_response(body | ({"warnings": wish.warnings} if wish.warnings else {}))
 
 
-def _avatar_of(request: web.Request, source_path: str) -> str:
-    """Return the configured avatar that has this source."""
-    for id, shelf in request.app[LIBRARY].shelves.items():
+async def _avatar_of(app: web.Application, source_path: str) -> str:
+    """Return the configured avatar that has this source, or is called so, else the portrait that the path names."""
+    for id, shelf in app[LIBRARY].shelves.items():
         if source_path in (id, shelf.spec.configured_source):
             return id
-    raise BadMessage("source_path names no avatar of this studio.")
+    return await find_avatar(app, source_path)
 
 
 @in_detail

@@ -4,13 +4,17 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from studio.errors import AvatarNotFound, AvatarNotReady, BadMessage, StudioFull
+from studio.engine import ENGINES
+from studio.engines.testcard import TestcardEngine
+from studio.errors import AvatarNotFound, AvatarNotReady, BadMessage, BadPortrait, StudioFull
 from studio.guests import PREFIX, WAITING, Guests
-from studio.library import Library
+from studio.library import Library, LoadedAvatar
 from studio.scheduler import Scheduler
 from studio.spec import AvatarSpec, StudioSpec
 from studio.stats import Stats
@@ -113,16 +117,38 @@ async def test_one_that_was_used_longest_ago_makes_room(party: Party) -> None:
     assert party.shelves == {ids[0], ids[2]}
 
 
-async def test_portrait_that_cannot_become_an_avatar_says_why_and_may_try_again(party: Party) -> None:
-    wrong = party.guests.invite(party.portrait, "portrait")
-    with pytest.raises(Exception, match="not a picture"):
-        await party.guests.ready(wrong, 60)
-    assert "not a picture" in party.guests.guest(wrong).reason and not party.guests.guest(wrong).is_ready
-    with pytest.raises(AvatarNotReady, match="not a picture"):
+class Picky(TestcardEngine):
+    """Likes no picture."""
+
+    def fingerprint(self, spec: AvatarSpec) -> str:
+        raise BadPortrait("There is no face in this picture.")
+
+
+async def test_portrait_that_cannot_become_an_avatar_says_why_once_and_for_all(
+    party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cast(dict[str, str], ENGINES), "picky", f"{__name__}:Picky")
+    wrong = party.guests.invite(party.portrait, "picky")
+    with pytest.raises(BadPortrait):
+        await party.guests.ready(wrong, 5)
+    assert "no face" in party.guests.guest(wrong).reason and not party.guests.guest(wrong).is_ready
+    with pytest.raises(AvatarNotReady, match="no face"):
         party.guests.get(wrong)
     first = party.guests.guest(wrong).task
-    assert party.guests.invite(party.portrait, "portrait") == wrong
-    assert party.guests.guest(wrong).task is not first
+    assert party.guests.invite(party.portrait, "picky") == wrong
+    assert party.guests.guest(wrong).task is first
+
+
+async def test_failure_that_was_not_the_pictures_may_try_again(party: Party) -> None:
+    guest = party.guests.invite(party.portrait, "testcard")
+    await party.guests.ready(guest, 5)
+    broken: Future[LoadedAvatar[Scheduler]] = Future()
+    broken.set_exception(OSError("disk"))
+    party.guests.guest(guest).task = broken
+    with pytest.raises(AvatarNotReady):
+        await party.guests.ready(guest, 5)
+    assert party.guests.invite(party.portrait, "testcard") == guest
+    await party.guests.ready(guest, 5)
 
 
 async def test_preparations_of_former_processes_are_removed_when_old(party: Party) -> None:

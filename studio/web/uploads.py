@@ -1,0 +1,154 @@
+"""Files of visitors over HTTP: ``POST /upload``, how a preparation goes, and what paths in requests lead to."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from aiohttp import BodyPartReader, web
+
+from studio.errors import AvatarNotFound, BadMessage, StudioFull
+from studio.uploads import Sound, check_size
+from studio.web.guard import in_detail
+from studio.web.keys import FILES, GUESTS, SPEC, STORE
+
+log = logging.getLogger(__name__)
+
+PIECE_BYTES = 1 << 18
+"""Of an upload that are written at once."""
+PATIENCE = 30.0
+"""Seconds in which another piece of an upload must come."""
+UPLOADS = 8
+"""Requests that may upload at once."""
+FIELDS = {"audio": "audio_path", "source": "source_path"}
+"""Field of the form -> what the answer calls its path."""
+PREPARE_LIMIT = 60.0
+"""Seconds that a request waits for a portrait's preparation."""
+
+T = TypeVar("T")
+BUSY = web.AppKey("BUSY", asyncio.Semaphore)
+
+
+async def in_thread(app: web.Application, work: Callable[..., T], *arguments: object) -> T:
+    """Run what touches files in the threads for that; cancelling stops waiting, not the work."""
+    return await asyncio.get_running_loop().run_in_executor(app[FILES], work, *arguments)
+
+
+async def find_sound(app: web.Application, path: str) -> Sound:
+    """Return the recording that a request names; see `uploads.Store.sound`."""
+    return await in_thread(app, app[STORE].sound, path)
+
+
+async def find_avatar(app: web.Application, path: str, engine: str = "auto", limit: float = PREPARE_LIMIT) -> str:
+    """Return the id of the avatar that the portrait at ``path`` is; wait until it is prepared.
+
+    Raises:
+        BadMessage: The path's ending is no picture's, or there is no such engine.
+        FileNotFound: There is no such file.
+        BadPortrait: It cannot become an avatar.
+        AvatarNotReady: It is not prepared within ``limit`` seconds, or cannot run here.
+        StudioFull: Too many portraits wait to be prepared.
+    """
+    avatar_id = app[GUESTS].invite(await in_thread(app, app[STORE].portrait, path), engine)
+    await app[GUESTS].ready(avatar_id, limit)
+    return avatar_id
+
+
+@in_detail
+async def upload(request: web.Request) -> web.Response:
+    """Answer ``POST /upload``: keep what is a recording or a portrait, begin to prepare the latter.
+
+    With ``?engine=`` it is prepared for that one.
+    """
+    app = request.app
+    if not request.content_type.startswith("multipart/"):
+        raise BadMessage("Send a form (multipart/form-data) with the fields audio or source.")
+    if app[BUSY].locked():
+        raise StudioFull("Too many files are being uploaded. Please try again shortly.")
+    async with app[BUSY]:
+        try:
+            answer = await _read_form(request)
+        except (ValueError, AssertionError) as error:  # what aiohttp makes of forms that are none
+            raise BadMessage("The form cannot be read.", detail=type(error).__name__) from error
+        except TimeoutError:
+            raise BadMessage("The upload has stopped. Send it again.") from None
+    if not answer:
+        raise BadMessage("Send a file in the field audio or source.")
+    if source := answer.get("source_path"):
+        app[GUESTS].invite(await in_thread(app, app[STORE].portrait, source), request.query.get("engine", "auto"))
+    return web.json_response(answer)
+
+
+async def _read_form(request: web.Request) -> dict[str, str]:
+    answer: dict[str, str] = {}
+    form = await request.multipart()
+    while True:
+        async with asyncio.timeout(PATIENCE):
+            part = await form.next()
+        if part is None:
+            return answer
+        field = part.name if isinstance(part, BodyPartReader) else None
+        if not isinstance(part, BodyPartReader) or field not in FIELDS or FIELDS[field] in answer:
+            raise BadMessage("The form may have the fields audio and source, each once.")
+        answer[FIELDS[field]] = await _keep(request.app, part, field)
+
+
+async def _keep(app: web.Application, part: BodyPartReader, field: str) -> str:
+    """Write a part to a draft and have it checked; whatever happens, no draft stays."""
+    store, limits = app[STORE], app[SPEC].limits
+    name = part.filename or ""
+    limit, keep = (
+        (limits.sound_bytes, store.keep_sound) if field == "audio" else (limits.picture_bytes, store.keep_portrait)
+    )
+    draft = await in_thread(app, store.draft)
+    try:
+        count = 0
+        while True:
+            async with asyncio.timeout(PATIENCE):
+                piece = await part.read_chunk(PIECE_BYTES)
+            if not piece:
+                break
+            count += len(piece)
+            check_size(count, limit)
+            await in_thread(app, _append, draft, piece)
+        return await in_thread(app, keep, draft, name)
+    finally:
+        app[FILES].submit(draft.unlink, True)
+
+
+def _append(path: Path, piece: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(piece)
+
+
+@in_detail
+async def report(request: web.Request) -> web.Response:
+    """Answer ``GET /api/portraits?source_path=``: how the preparation goes, and what came of it, in words."""
+    app, engine = request.app, request.query.get("engine", "auto")
+    path = await in_thread(app, app[STORE].portrait, request.query.get("source_path", ""))
+    avatar_id = app[GUESTS].invite(path, engine)
+    try:
+        guest = app[GUESTS].guest(avatar_id)
+    except AvatarNotFound:  # the portrait of an avatar of the gallery
+        return web.json_response({"ready": True, "done": 1.0, "phrase": "ready", "reason": "", "findings": []})
+    body = {
+        "ready": guest.is_ready,
+        "done": round(guest.done, 3),
+        "phrase": guest.phrase,
+        "reason": guest.reason,
+        "engine": guest.spec.engine,
+        "findings": [dataclasses.asdict(finding) for finding in guest.findings],
+    }
+    return web.json_response(body)
+
+
+def add_uploads(app: web.Application) -> None:
+    """Add the routes."""
+    app[BUSY] = asyncio.Semaphore(UPLOADS)
+    base = app[SPEC].server.base
+    app.router.add_post(base + "/upload", upload)
+    app.router.add_get(base + "/api/portraits", report)
