@@ -28,7 +28,9 @@ PLAN_TAG, PLAN_BYTES, PLAN_VERSION_AT = b"ftrt", 28, 24
 """A plan begins with this tag, a serialization version (0), and has four bytes of library version here (TensorRT's
 own sample ``trtexec --getPlanVersionOnly`` reads them so)."""
 OTHER_DEVICE = re.compile(r"expecting compute (\d+\.\d+) got compute (\d+\.\d+)")
-OTHER_VERSION = re.compile(r"expecting library version ([\d.]+) got ([\d.]*)|[Vv]ersion tag does not match")
+OTHER_VERSION = re.compile(
+    r"expecting library version ([\d.]+) got ([\d.]*)|[Vv]ersion tag does not match|serialization version"
+)
 
 
 def load_library() -> Any:

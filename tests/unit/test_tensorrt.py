@@ -102,6 +102,7 @@ def test_engine_of_another_version_is_refused(
             "made by another version of TensorRT. Run",
         ),
         ("Version tag does not match. Note: Current Version: 237, Serialized Engine Version: 239", "another version"),
+        ("Trying to load an engine created with incompatible serialization version (239 != 237).", "another version"),
         ("Internal error", "cannot be loaded by TensorRT. Run"),
     ],
 )
