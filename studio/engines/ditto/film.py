@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from studio.beat import AudioChunk
 from studio.engines.ditto.condition import Condition
-from studio.engines.ditto.crew import Crew
+from studio.engines.ditto.crew import Crew, checked
 from studio.engines.ditto.motion import OfflineMotion, Request, clip
 from studio.engines.ditto.options import Setup
 from studio.engines.ditto.retarget import Retarget, fade_plan
@@ -69,7 +69,7 @@ class Film:
         condition = Condition(seen, self.setup.emo, self.setup.eye_f0_mode, crew.info)
         motion = OfflineMotion(vector_of(seen.motions[0]), self.setup, condition, speech)
         while (request := motion.request()) is not None:
-            motion.accept(crew.sampled([(self, request)])[0])
+            motion.accept(checked(crew.sampled([(self, request)])[0], "lmdm"))
         return clip(motion.smoothed(), self.setup.v_min_max_for_clip)
 
     def hear(self, chunk: AudioChunk) -> list[Floats]:

@@ -14,7 +14,7 @@ import numpy as np
 from studio.beat import FPS
 from studio.engine import Progress
 from studio.engines.ditto.condition import Condition
-from studio.engines.ditto.crew import Crew
+from studio.engines.ditto.crew import Crew, checked
 from studio.engines.ditto.motion import OnlineMotion
 from studio.engines.ditto.options import Setup
 from studio.engines.ditto.retarget import Retarget
@@ -82,7 +82,7 @@ class Silence:
         while len(frames) < count:
             request = self._motion.request()
             assert request is not None
-            window = self._crew.sampled([(self, request)])[0]
+            window = checked(self._crew.sampled([(self, request)])[0], "lmdm")
             frames += list(self._motion.clipped(self._motion.accept(window)))
         return frames[:count]
 

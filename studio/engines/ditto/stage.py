@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.beat import AudioChunk, Beat
-from studio.engines.ditto.crew import Crew, Sampling
+from studio.engines.ditto.crew import Crew, Sampling, checked
 from studio.engines.ditto.motion import Request
 from studio.engines.ditto.take import Shot
 from studio.engines.ditto.types import Floats
-from studio.engines.runtime import Array
+from studio.engines.runtime import Array, is_finite
 
 Picture = NDArray[np.uint8]
 FRAMES = 5
@@ -115,8 +115,12 @@ def _move(crew: Crew, players: Sequence[Player]) -> None:
     """Sample the windows of motion that are of use now, and further ones only for a beat that waits for them."""
     asking = list(players)
     while asked := [(player, request) for player in asking if (request := player.request()) is not None]:
-        for (player, _), window in zip(asked, crew.sampled(asked), strict=True):
-            player.accept(window)
+        windows = crew.sampled(asked)
+        for (player, _), window in zip(asked, windows, strict=True):
+            if is_finite(window):  # the good ones go on: their noise is drawn, and a second try would draw other noise
+                player.accept(window)
+        for window in windows:
+            checked(window, "lmdm")
         asking = [player for player, _ in asked if player.is_starved]
 
 

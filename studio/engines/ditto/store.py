@@ -42,7 +42,7 @@ def load_source(folder: Path) -> Source:
     try:
         frames: Bytes = np.load(folder / FRAMES, allow_pickle=False)
         features: Floats = np.load(folder / FEATURES, allow_pickle=False)
-        with np.load(folder / FACE, allow_pickle=False) as face:
+        with (folder / FACE).open("rb") as file, np.load(file, allow_pickle=False) as face:
             motions = tuple({key: face[key][i : i + 1] for key in WIDTHS} for i in range(len(frames)))
             person = Reference(motions, face["eye_open"], face["eye_ball"], face["sc"])
             matrix, is_image = face["matrix"], bool(face["is_image"])
