@@ -83,13 +83,14 @@ class Network:
     Args:
         model: Loaded.
         ends: What it should be.
+        alone: Held while it runs: a device does one thing at a time.
 
     Raises:
         BadNetwork: It is another one; the sentence names the first end that differs.
     """
 
-    def __init__(self, model: Model, ends: Ends) -> None:
-        self.model = model
+    def __init__(self, model: Model, ends: Ends, alone: threading.Lock) -> None:
+        self.model, self._alone = model, alone
         self._inputs = _resolved(model, model.inputs, ends.inputs)
         self._outputs = _resolved(model, model.outputs, ends.outputs)
 
@@ -100,7 +101,8 @@ class Network:
             EngineFault: It failed, or what came out is not finite (`STATES_OF_SOUND` are not looked at: what they spoil
                 is seen in the next network, at a hundredth of the cost).
         """
-        results = self.model.run({port.name: feeds[name] for name, port in self._inputs.items()})
+        with self._alone:
+            results = self.model.run({port.name: feeds[name] for name, port in self._inputs.items()})
         made = {name: host(results[port.name]) for name, port in self._outputs.items()}
         for name, value in made.items():
             if name != STATES_OF_SOUND and not is_finite(value):
@@ -121,7 +123,7 @@ class Networks:
         self.folder = folder
         self._allow_small, self._threads = allow_small, threads
         self._open: dict[str, Network] = {}
-        self._lock = threading.Lock()
+        self._lock, self._alone = threading.Lock(), threading.Lock()
 
     def path(self, role: str) -> Path | None:
         """Return the file of a network, None if there is none."""
@@ -199,7 +201,7 @@ class Networks:
             raise BadNetwork(sentence, str(path))
         model = open_model(path, threads=self._threads)
         try:
-            return Network(model, ROLES[role])
+            return Network(model, ROLES[role], self._alone)
         except BadNetwork:
             model.close()
             raise
