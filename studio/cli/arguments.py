@@ -70,6 +70,12 @@ def _render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", required=True, type=Path, metavar="FILE", help="any sound file")
     parser.add_argument("--output", type=Path, metavar="OUT.mp4", help="the film")
     parser.add_argument(
+        "--mode",
+        choices=("live", "offline"),
+        default="live",
+        help="offline: the engine hears the whole sound first, as upstream's films do (ditto, musetalk)",
+    )
+    parser.add_argument(
         "--debug-curves",
         type=Path,
         metavar="OUT.png",

@@ -28,14 +28,14 @@ def run(arguments: argparse.Namespace) -> int:
             draw_curves(avatar, audio, plot)
             say(f"What the face does is drawn in {plot}.")
         if film:
-            say(summary(film, _film(avatar, engine, audio, film)))
+            say(summary(film, _film(avatar, engine, audio, film, arguments.mode == "offline")))
     return 0
 
 
-def _film(avatar: Avatar, engine: Engine, audio: Path, output: Path) -> RenderReport:
+def _film(avatar: Avatar, engine: Engine, audio: Path, output: Path, beforehand: bool) -> RenderReport:
     progress = Progress()
     try:
-        return render_movie(avatar, engine, audio, output, progress.show)
+        return render_movie(avatar, engine, audio, output, progress.show, beforehand=beforehand)
     finally:
         progress.end()
 

@@ -179,7 +179,8 @@ class DittoEngine:
         if options.sound is not None:
             info = read_info(avatar.crew.folder, online=False)
             setup = of_visit(setup_of(info.defaults, avatar.options.offline), visit.offline)
-            fades = visit.fade_in, visit.fade_out
+            own = avatar.options
+            fades = visit.fade_in or own.fade_in, visit.fade_out or own.fade_out
             return DittoTake(avatar, Film(avatar.crew, avatar.source, setup, options.sound, options.seed, fades))
         setup = live(of_visit(avatar.setup, visit.pipeline))
         seen = setup.ch_info or avatar.source.person
