@@ -198,6 +198,8 @@ SPOILT: dict[str, tuple[Change, str]] = {
     "other latents": (spoil(latents=[np.zeros((1, 4, 32, 32), np.float32)] * 6), "shape [1, 4, 32, 32]"),
     "not a number": (spoil(latents=[GOOD * np.nan] * 6), "no network of MuseTalk"),
     "endless latents": (spoil(latents=[GOOD + np.inf] * 6), "no network of MuseTalk"),
+    "latents beyond single precision": (spoil(latents=[np.full(GOOD.shape, 1e300)] * 6), "no network of MuseTalk"),
+    "whole latents": (spoil(latents=[GOOD.astype(np.int64)] * 6), "kind i8"),
     "great latents": (spoil(latents=[GOOD + 1e6] * 6), "no network of MuseTalk"),
     "damaged pickle": (replaced("coords.pkl", b"\x80\x04]"), "coords.pkl is damaged"),
     "damaged latents": (replaced("latents.pt", b"PK\3\4" * 20), "latents.pt is damaged"),

@@ -28,6 +28,8 @@ from studio.errors import AvatarNotReady, BadPortrait
 LATENTS, BOXES, CROPS = "latents.pt", "coords.pkl", "mask_coords.pkl"
 PICTURES, MASKS, INFO = "full_imgs", "mask", "avator_info.json"
 SUFFIXES = (".png", ".jpg", ".jpeg")
+FLOATS = ("f2", "f4", "f8", "bfloat16")
+"""Kinds of numbers that latents may be, as of `torchfile.STORAGES`."""
 MOST_FRAMES = 60_000
 """Entries of a folder: 20 minutes, stored twice."""
 MOST_LOST = 0.2
@@ -212,7 +214,9 @@ class Upstream:
         """Return a frame's latents, (8, 32, 32)."""
         if tensor.shape not in (LATENT, (1, *LATENT)):
             raise BadPortrait(f"{LATENTS} holds a tensor of shape {list(tensor.shape)[:6]} instead of {[1, *LATENT]}.")
-        with _as_portrait():
+        if tensor.storage.kind not in FLOATS:
+            raise BadPortrait(f"{LATENTS} holds numbers of kind {tensor.storage.kind}; MuseTalk writes floats.")
+        with _as_portrait(), np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
             latents = np.asarray(self._file.read(tensor), np.float32).reshape(LATENT)
         if not np.abs(latents).max() <= MOST_LATENT:  # also refuses what is no number
             raise BadPortrait(f"{LATENTS} holds values that no network of MuseTalk makes. Prepare the avatar again.")
