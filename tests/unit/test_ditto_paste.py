@@ -48,7 +48,7 @@ def test_mask_and_blend_equal_the_golden_ones(shared: Path) -> None:
     assert np.abs(thumb - units["mask512_thumb"]).max() < 1e-6
     for row in units["mask512_rows"]:
         assert np.abs(mask() - row).max(axis=1).min() < 1e-6
-    for blend in (paste.kernels()[1], pasteportable.blend):
+    for blend in (paste.kernels().blend, pasteportable.blend):
         for channel in range(3):
             plane = np.ascontiguousarray(units["blend_frame"][..., channel])
             blend(units["blend_mask"], np.ascontiguousarray(units["blend_warped"][..., channel]), plane)
@@ -69,15 +69,24 @@ def test_compiled_and_portable_kernels_are_equal(seed: int, shape: tuple[int, in
     weight, colour = draw.random(shape).astype(np.float32), (draw.random(shape) * 255).astype(np.float32)
     plane = draw.integers(0, 256, shape).astype(np.uint8)
     one, other = plane.copy(), plane.copy()
-    fill, blend = paste.kernels()
-    blend(weight, colour, one)
+    paste.kernels().blend(weight, colour, one)
     pasteportable.blend(weight, colour, other)
     assert np.array_equal(one, other)
     face = np.ascontiguousarray(draw.normal(0.5, 1, (3, 8, 8)), np.float32)
     filled, also = np.zeros((2, 8, 8, 4), np.float32)
-    fill(face, filled)
+    paste.kernels().fill(face, filled)
     pasteportable.fill(face, also)
     assert np.array_equal(filled, also)
+
+
+def test_every_colour_becomes_the_same_yuv() -> None:
+    """All reds and greens with some blues: compiled and OpenCV's conversion agree to the bit."""
+    red, green = (np.ascontiguousarray(plane, np.uint8) for plane in np.meshgrid(np.arange(256), np.arange(256)))
+    for blue in (0, 1, 77, 128, 254, 255):
+        one, other = np.zeros((2, 384, 256), np.uint8)
+        paste.kernels().convert(red, green, np.full_like(red, blue), *picture.planes(one))
+        pasteportable.convert(red, green, np.full_like(red, blue), *picture.planes(other))
+        assert np.array_equal(one, other)
 
 
 @settings(max_examples=8, deadline=None)

@@ -8,11 +8,12 @@ face's bounding box is touched; the rest of the picture is made once. Specificat
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
-from typing import Final
+from typing import Final, Protocol, cast
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from studio.engines.ditto.types import Bytes, Floats
 SIDE: Final = 512
 """Pixels of a drawn face."""
 STRIP: Final = 64
-"""Rows that are warped at a time: they stay in the processor's cache until they are blended."""
+"""Rows, an even number, that are warped at a time: they stay in the processor's cache until they are blended."""
 REACH: Final = 2
 """Pixels by which a bounding box is larger than the face's corners ask for."""
 
@@ -55,6 +56,11 @@ class Box:
     right: int
     bottom: int
 
+    @property
+    def columns(self) -> slice:
+        """Left to right."""
+        return slice(self.left, self.right)
+
 
 def box_of(crop_to_frame: Floats, height: int, width: int) -> Box:
     """Return the part of a frame (even sides) that a face can touch; empty where it lies outside."""
@@ -69,19 +75,30 @@ def box_of(crop_to_frame: Floats, height: int, width: int) -> Box:
 def render(face: Floats) -> Floats:
     """Return a drawn face (3, 512, 512) as colours (512, 512, 3) 0..255, not rounded."""
     filled = np.empty((SIDE, SIDE, 4), np.float32)
-    kernels()[0](face, filled)
+    kernels().fill(face, filled)
     return filled[:, :, :3]
 
 
-def kernels() -> tuple[Callable[[Floats, Floats], None], Callable[[Floats, Floats, Bytes], None]]:
-    """Return ``fill`` and ``blend``: compiled where numba is there, of the same numbers where it is not."""
-    if find_spec("numba") is not None:
-        from studio.engines.ditto import pastekernels
+class Kernels(Protocol):
+    """`pastekernels` or `pasteportable`: of the same numbers."""
 
-        return pastekernels.fill, pastekernels.blend
-    from studio.engines.ditto import pasteportable
+    @staticmethod
+    def fill(face: Floats, out: Floats) -> None:
+        """See `pasteportable.fill`."""
 
-    return pasteportable.fill, pasteportable.blend
+    @staticmethod
+    def blend(weight: Floats, colour: Floats, plane: Bytes) -> None:
+        """See `pasteportable.blend`."""
+
+    @staticmethod
+    def convert(red: Bytes, green: Bytes, blue: Bytes, y: Bytes, u: Bytes, v: Bytes) -> None:
+        """See `pasteportable.convert`."""
+
+
+def kernels() -> Kernels:
+    """Return the compiled kernels where numba is there, else the portable ones."""
+    name = "pastekernels" if find_spec("numba") is not None else "pasteportable"
+    return cast(Kernels, import_module(f"studio.engines.ditto.{name}"))
 
 
 class Scratch(threading.local):
@@ -115,7 +132,8 @@ class Painter:
         self._matrices = crop_to_frame
         self._boxes = [box_of(matrix, *frames.shape[1:3]) for matrix in crop_to_frame]
         self._scratch = Scratch()
-        self._fill, self._blend = kernels()
+        own = kernels()
+        self._fill, self._blend, self._convert = own.fill, own.blend, own.convert
         self._pictures = [picture.from_rgb(frame) for frame in frames]
 
     @property
@@ -131,40 +149,34 @@ class Painter:
             face: (3, 512, 512) RGB, nominally 0..1; what exceeds that is clipped.
         """
         whole: Bytes = self._frames[template].copy()
-        box = self._boxes[template]
-        whole[box.top : box.bottom, box.left : box.right] = self._pasted(template, face)
+        columns = self._boxes[template].columns
+        for rows, colours in self._strips(template, face):
+            whole[rows, columns] = cv2.merge(colours)
         return whole
 
     def picture(self, template: int, face: Floats) -> Bytes:
         """Return the same as I420, (H * 3 // 2, W)."""
         whole = self._pictures[template].copy()
-        box = self._boxes[template]
-        if not box.right:
-            return whole
-        part = picture.from_rgb(self._pasted(template, face))
-        y, x = slice(box.top, box.bottom), slice(box.left, box.right)
-        half_y, half_x = slice(box.top // 2, box.bottom // 2), slice(box.left // 2, box.right // 2)
-        places = ((y, x), (half_y, half_x), (half_y, half_x))
-        for plane, place, new in zip(picture.planes(whole), places, picture.planes(part), strict=True):
-            plane[place] = new
+        y, u, v = picture.planes(whole)
+        columns = self._boxes[template].columns
+        half = slice(columns.start // 2, columns.stop // 2)
+        for rows, (red, green, blue) in self._strips(template, face):
+            halves = slice(rows.start // 2, rows.stop // 2)
+            self._convert(red, green, blue, y[rows, columns], u[halves, half], v[halves, half])
         return whole
 
-    def _pasted(self, template: int, face: Floats) -> Bytes:
-        """Return the box of a template frame with a face in it, RGB."""
-        box = self._boxes[template]
-        scratch = self._scratch
+    def _strips(self, template: int, face: Floats) -> Iterator[tuple[slice, list[Bytes]]]:
+        """Yield rows of a template frame and their three colour planes, within the face's box; valid until the next."""
+        scratch, box = self._scratch, self._boxes[template]
         self._fill(face, scratch.face)
-        frame = self._frames[template, box.top : box.bottom, box.left : box.right]
-        out = np.empty(frame.shape, np.uint8)
         matrix = self._matrices[template][:2].astype(np.float64)
-        for top in range(0, len(frame), STRIP):
-            rows = slice(top, min(top + STRIP, len(frame)))
-            shifted = matrix - [[0, 0, box.left], [0, 0, box.top + top]]
+        for top in range(box.top, box.bottom, STRIP):
+            rows = slice(top, min(top + STRIP, box.bottom))
+            shifted = matrix - [[0, 0, box.left], [0, 0, top]]
             warped, colours, planes = scratch.strip(rows.stop - top, box.right - box.left)
             cv2.warpAffine(scratch.face, shifted, warped.shape[1::-1], dst=warped, flags=cv2.INTER_LINEAR)
             cv2.split(warped, colours)
-            cv2.split(frame[rows], planes)
+            cv2.split(self._frames[template, rows, box.columns], planes)
             for colour, plane in zip(colours, planes, strict=False):
                 self._blend(colours[3], colour, plane)
-            cv2.merge(planes, out[rows])
-        return out
+            yield rows, planes

@@ -1,9 +1,11 @@
-"""The kernels of `paste` in NumPy: where numba is not installed, and what the compiled ones are tested against."""
+"""The kernels of `paste` without numba: where it is not installed, and what the compiled ones are tested against."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
+from studio import picture
 from studio.engines.ditto.types import Bytes, Floats
 
 
@@ -21,3 +23,10 @@ def blend(weight: Floats, colour: Floats, plane: Bytes) -> None:
         plane: (h, w), overwritten.
     """
     plane[:] = np.clip(weight * colour + (np.float32(1) - weight) * plane, 0, 255)
+
+
+def convert(red: Bytes, green: Bytes, blue: Bytes, y: Bytes, u: Bytes, v: Bytes) -> None:
+    """Write colour planes (h, w), even sides, as I420 into ``y`` (h, w), ``u`` and ``v`` (h // 2, w // 2)."""
+    made = picture.planes(picture.from_rgb(np.asarray(cv2.merge([red, green, blue]), np.uint8)))
+    for plane, new in zip((y, u, v), made, strict=True):
+        plane[:] = new

@@ -109,7 +109,7 @@ def pastes(units: Arrays) -> Iterator[Verdict]:
     yield judge("units", "mask512_sum", whole.sum().reshape(1), units["mask512_sum"], 1.0)
     small = cv2.resize(whole, (64, 64), interpolation=cv2.INTER_AREA)
     yield judge("units", "mask512_thumb", np.asarray(small), units["mask512_thumb"], SMALL)
-    _, blend = kernels()
+    blend = kernels().blend
     out = units["blend_frame"].copy()
     for channel in range(3):
         plane, colour = out[..., channel].copy(), np.ascontiguousarray(units["blend_warped"][..., channel])
