@@ -16,6 +16,7 @@ from studio.errors import BadJson, BadMessage, StudioError, TooLarge, UnknownTyp
 MAX_SDP_CHARACTERS = 100_000
 MAX_CANDIDATE_CHARACTERS = 4_096
 MAX_ID_CHARACTERS = 128
+MAX_PATH_CHARACTERS = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,14 @@ class Ping:
     """Sign of life."""
 
     timestamp: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A microphone's sound follows, as binary messages; pictures come back (the older dialect)."""
+
+    source_path: str = ""
+    """A portrait; empty: the first avatar."""
 
 
 ClientMessage = GetAvatars | SelectAvatar | Offer | Candidate | Interrupt | Stop | Ping
@@ -196,7 +205,7 @@ def encode(message: ServerMessage) -> str:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
 
-def decode(text: str) -> ClientMessage:
+def decode(text: str) -> ClientMessage | Start:
     """Read one text frame of a client.
 
     Raises:
@@ -224,6 +233,8 @@ def decode(text: str) -> ClientMessage:
             return Stop()
         case "ping":
             return _ping(body)
+        case "start":
+            return Start("" if body.get("source_path") is None else _text(body, "source_path", MAX_PATH_CHARACTERS))
         case _:
             raise UnknownType
 

@@ -13,7 +13,7 @@ import json
 import logging
 import struct
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -25,6 +25,7 @@ from studio.source import Recording
 from studio.web.guard import Allowance
 from studio.web.keys import GUESTS, HOST, SPEC, STATS
 from studio.web.oneshot import engine_options
+from studio.web.patience import ReaderStalled, patiently
 from studio.web.signaling import HARD_LIMIT, HEARTBEAT_SECONDS, SOCKETS, admit
 from studio.web.uploads import find_avatar, find_sound
 from studio.web.wishes import Wish, read_wish
@@ -33,14 +34,8 @@ log = logging.getLogger(__name__)
 
 HEADER = struct.Struct("!IdI")
 """Number of the picture, seconds since 1970, bytes that follow."""
-PATIENCE = 10.0
-"""Seconds in which a reader must take a message."""
 MAX_ID = 128
 """Characters of a client's name."""
-
-
-class ReaderStalled(Exception):
-    """The other side does not read any more."""
 
 
 class ImageSocket:
@@ -165,19 +160,6 @@ class ImageSocket:
 
     async def _say(self, **message: object) -> None:
         await patiently(self._socket.send_str(json.dumps(message)))
-
-
-async def patiently(sending: Awaitable[None]) -> None:
-    """Send one message.
-
-    Raises:
-        ReaderStalled: The reader has not taken it within `PATIENCE`, or is gone.
-    """
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await sending
-    except (TimeoutError, ConnectionError) as error:
-        raise ReaderStalled from error
 
 
 async def images(request: web.Request) -> web.StreamResponse:

@@ -28,6 +28,7 @@ from studio.messages import (
     Ping,
     SelectAvatar,
     ServerMessage,
+    Start,
     Stop,
     decode,
     encode,
@@ -36,6 +37,7 @@ from studio.spec import LimitsSpec
 from studio.web.gallery import avatar_cards
 from studio.web.guard import Allowance, is_loopback
 from studio.web.keys import HOST, LIBRARY, SPEC
+from studio.web.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +115,7 @@ class Signaling:
         self._allowance = Allowance(self._limits.messages_per_second, time.monotonic())
         self._offers: set[asyncio.Task[Answer]] = set()
         self._id = self._host.open(self._outbox.put)
+        self._recorder = Recorder(request.app, socket, self._outbox.put)
 
     async def run(self) -> None:
         """Converse until either side ends it; cancelling leaves at once."""
@@ -126,6 +129,7 @@ class Signaling:
             for task in leaving:
                 task.cancel()
             await asyncio.gather(*leaving, return_exceptions=True)
+            await self._recorder.aclose()
             await self._host.close(self._id)
             await self._socket.close(code=WSCloseCode.INTERNAL_ERROR if self._outbox.is_over else WSCloseCode.OK)
 
@@ -134,8 +138,14 @@ class Signaling:
             if frame.type is WSMsgType.TEXT:
                 self._hear(cast(str, frame.data))
             elif frame.type is WSMsgType.BINARY:
-                self._outbox.put(Fault.of(BadMessage("This socket takes JSON texts, not binary messages.")))
+                self._listen(cast(bytes, frame.data))
             await self._outbox.room()
+
+    def _listen(self, sound: bytes) -> None:
+        try:
+            self._recorder.hear(sound)
+        except StudioError as error:
+            self._outbox.put(Fault.of(error))
 
     def _hear(self, text: str) -> None:
         try:
@@ -148,8 +158,10 @@ class Signaling:
             log.debug("visit %s: %s", self._id, error)
             self._outbox.put(Fault.of(error))
 
-    def _obey(self, message: ClientMessage) -> None:
+    def _obey(self, message: ClientMessage | Start) -> None:
         match message:
+            case Start():
+                self._recorder.start(message)
             case GetAvatars():
                 self._outbox.put(Avatars(avatar_cards(self._app[LIBRARY])))
             case Offer():

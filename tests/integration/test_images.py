@@ -211,7 +211,7 @@ async def test_slow_reader_slows_the_stream_and_loses_nothing(
 
 
 async def test_reader_who_stalls_is_let_go(studio: Inside, audio_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.web.images.PATIENCE", 0.3)
+    monkeypatch.setattr("studio.web.patience.PATIENCE", 0.3)
 
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
