@@ -99,7 +99,7 @@ class MuseTalkEngine:
     def __init__(self) -> None:
         self.max_batch = painting.LARGEST
         """Pairs in a step; measured when the first avatar is loaded."""
-        self._networks: dict[tuple[Path, bool], Networks] = {}
+        self._networks: dict[tuple[Path, bool, str], Networks] = {}
         self._sizes: dict[Networks, int] = {}
         self._lock = threading.Lock()
 
@@ -219,7 +219,7 @@ class MuseTalkEngine:
 
     def _of(self, own: Chosen) -> Networks:
         """Return the networks of an avatar's checkpoint; those of one checkpoint are shared."""
-        key = workplace() / Path(own.checkpoint).expanduser(), own.allow_small_networks
+        key = workplace() / Path(own.checkpoint).expanduser(), own.allow_small_networks, own.runtime
         with self._lock:
             if key not in self._networks:
                 self._networks[key] = Networks(*key)

@@ -116,12 +116,12 @@ class Networks:
     Args:
         folder: Holds ``unet.onnx`` and the others of `ROLES`.
         allow_small: Take a UNet that is much too small: a stand-in for tests.
-        threads: That one call may use on the CPU.
+        runtime: One of ``runtime.RUNTIMES``, or ``auto``.
     """
 
-    def __init__(self, folder: Path, allow_small: bool = False, threads: int = 1) -> None:
+    def __init__(self, folder: Path, allow_small: bool = False, runtime: str = "auto") -> None:
         self.folder = folder
-        self._allow_small, self._threads = allow_small, threads
+        self._allow_small, self._runtime = allow_small, runtime
         self._open: dict[str, Network] = {}
         self._lock, self._alone = threading.Lock(), threading.Lock()
 
@@ -199,7 +199,7 @@ class Networks:
         if role == "unet" and not self._allow_small and read_header(path).numbers < UNET_WEIGHTS:
             sentence = f"{path.name} is too small to be MuseTalk's UNet of 850 million weights: a simplified network."
             raise BadNetwork(sentence, str(path))
-        model = open_model(path, threads=self._threads)
+        model = open_model(path, runtime=self._runtime)
         try:
             return Network(model, ROLES[role], self._alone)
         except BadNetwork:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Literal, cast
 
 from studio.engines.musetalk.types import Rules
+from studio.engines.runtime import RUNTIMES
 from studio.errors import ConfigError
 
 
@@ -40,11 +41,13 @@ class Chosen:
     """Of the video that are used, from its beginning."""
     allow_small_networks: bool = False
     """Take a UNet that is far too small: stand-ins for tests."""
+    runtime: str = "auto"
+    """One of ``runtime.RUNTIMES``, or ``auto``."""
     bbox_shift: int = 0
     """As given; without effect, as in v1.5."""
 
 
-_OWN = ("latency", "checkpoint", "smooth_boxes", "seconds", "allow_small_networks", "bbox_shift")
+_OWN = ("latency", "checkpoint", "smooth_boxes", "seconds", "allow_small_networks", "runtime", "bbox_shift")
 _RULES = tuple(one.name for one in fields(Rules))
 
 
@@ -88,6 +91,7 @@ def _judge(name: str, value: object) -> None:
         "smooth_boxes": (isinstance(value, bool), "true or false"),
         "seconds": (is_number and 0.04 <= cast(float, value) <= 600, "a number of seconds up to 600"),
         "allow_small_networks": (isinstance(value, bool), "true or false"),
+        "runtime": (value in ("auto", *RUNTIMES), "auto or one of " + ", ".join(RUNTIMES)),
         "bbox_shift": (isinstance(value, int) and is_number, "a whole number"),
     }
     is_good, words = allowed[name]
