@@ -14,7 +14,7 @@ from studio.engines.cudamemory import CudaMemory
 from studio.engines.device import Array, DeviceArray
 from studio.engines.network import Feeds
 from studio.engines.onnxgraph import for_cuda
-from studio.engines.onnxmodel import ERRORS_ONLY, faults, load_library, port_of, refusals
+from studio.engines.onnxmodel import FATAL_ONLY, faults, load_library, port_of, refusals
 from studio.errors import AvatarNotReady, EngineFault
 
 PROVIDER = "CUDAExecutionProvider"
@@ -38,7 +38,7 @@ class OnnxCudaBackend:
         library = load_library()
         library.preload_dlls()  # CUDA's and cuDNN's own libraries, where pip has put them
         options = library.SessionOptions()
-        options.log_severity_level = ERRORS_ONLY
+        options.log_severity_level = FATAL_ONLY
         settings = {"device_id": "0", "user_compute_stream": str(memory.stream)}
         with refusals(path), memory.turn():
             self._session: Any = library.InferenceSession(

@@ -22,8 +22,9 @@ DTYPES = {
     "tensor(bool)": np.bool_,
 }  # fmt: skip
 """ONNX Runtime's names of the element types that a network may have at its ends."""
-ERRORS_ONLY = 3
-"""Severity of ONNX Runtime's own log: it would write to stderr of graphs that declare other output shapes."""
+FATAL_ONLY = 4
+"""Severity of ONNX Runtime's own log to stderr: it tells of output shapes that a file declares otherwise, and of every
+error that it raises as well."""
 
 
 def load_library() -> Any:
@@ -60,7 +61,7 @@ class OnnxBackend:
         options = library.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = ERRORS_ONLY
+        options.log_severity_level = FATAL_ONLY
         # Spinning threads of one lane would take the cores of the others.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         with refusals(path):
