@@ -25,6 +25,7 @@ ENGINES: Mapping[str, str] = {
     "testcard": "studio.engines.testcard:TestcardEngine",
     "portrait": "studio.engines.portrait.engine:PortraitEngine",
     "musetalk": "studio.engines.musetalk.engine:MuseTalkEngine",
+    "ditto": "studio.engines.ditto.engine:DittoEngine",
 }
 """Engine name -> ``module:class``."""
 

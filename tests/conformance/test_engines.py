@@ -39,6 +39,7 @@ class Case:
 
 
 MUSETALK = SHARED / "golden" / "musetalk"
+DITTO = SHARED / "golden" / "ditto"
 CASES = {
     "testcard": Case(AVATARS / "none", (176, 280, 336, 440)),
     "portrait": Case(AVATARS / "astronaut.png", (190, 290, 320, 380)),
@@ -47,6 +48,13 @@ CASES = {
         (130, 210, 220, 280),
         0.01,
         {"checkpoint": str(MUSETALK / "standins"), "allow_small_networks": True},
+        has_stand_ins=True,
+    ),
+    "ditto": Case(
+        DITTO / "inputs" / "image.png",
+        (90, 120, 170, 190),
+        0.01,
+        {"checkpoint": str(DITTO / "standins"), "max_size": 256, "latency": "lowest", "sampling_timesteps": 4},
         has_stand_ins=True,
     ),
 }
