@@ -94,7 +94,7 @@ async def probe(url: str) -> dict[str, Any]:
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        out, errors = await asyncio.wait_for(child.communicate(), 20)
+        out, errors = await asyncio.wait_for(child.communicate(), 60)
     except TimeoutError:
         child.kill()
         await child.wait()
