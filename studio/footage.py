@@ -23,6 +23,8 @@ CODECS = (
     "mjpeg", "prores", "ffv1", "png", "rawvideo",
 )  # fmt: skip
 """FFmpeg's decoders that a file may wake."""
+TICK = 0.5e-3
+"""Seconds: half the finest time that some containers know."""
 SMALLEST, LONGEST = 96, 8192
 """Pixels of a side."""
 
@@ -87,16 +89,18 @@ def _head(path: Path) -> bytes:
 def _seen(timed: Iterable[tuple[float | None, Rgb]], fps: float) -> Generator[Rgb, None, None]:
     """Yield the picture that is seen at each multiple of 1 / ``fps`` seconds after the first."""
     shown: Rgb | None = None
-    start, count = 0.0, 0
+    start, moment, gap, count = 0.0, 0.0, 1 / fps, 0
     for at, rgb in timed:
-        moment = start + count / fps if at is None else at
+        before, moment = moment, start + count / fps if at is None else at
         if shown is None:
             start = moment
-        while shown is not None and count / fps < moment - start - 0.5e-3:
+        else:
+            gap = moment - before
+        while shown is not None and count / fps < moment - start - TICK:
             yield shown
             count += 1
         shown = rgb
-    if shown is not None:
+    if shown is not None and count / fps < moment - start + gap - TICK:  # the last is seen as long as the one before
         yield shown
 
 

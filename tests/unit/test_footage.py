@@ -156,6 +156,23 @@ def test_a_rate_is_kept_whatever_the_files_own_is(tmp_path: Path) -> None:
     assert np.abs(np.array(levels) - [40, 140, 140, 140, 140, 240]).max() < 6
 
 
+@pytest.mark.parametrize(
+    ("rate", "count", "expected"), [(30, 24, 20), (50, 50, 25), (25, 7, 7), (10, 4, 10), (25, 1, 1)]
+)
+def test_every_rate_keeps_its_length(tmp_path: Path, rate: int, count: int, expected: int) -> None:
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("mpeg4", rate=rate)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 160, 128, "yuv420p"
+        for rgb in pictures(count, (160, 128)):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")):
+                file.mux(packet)
+        for packet in stream.encode(None):
+            file.mux(packet)
+    assert abs(len(list(read_footage(path, PIXELS, fps=25))) - expected) <= (rate < 25)
+
+
 def test_a_film_of_that_rate_is_read_as_it_is(tmp_path: Path) -> None:
     path = write_video(tmp_path / "film.mp4", 9)
     paced, every = (list(read_footage(path, PIXELS, fps=fps)) for fps in (25, None))
