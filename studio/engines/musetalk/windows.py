@@ -65,11 +65,11 @@ def prompts(features: Floats, windows: NDArray[np.int64]) -> Floats:
 
 
 @cache
-def encoding() -> Floats:
-    """Return the table of places (50, 384): sine and cosine of Vaswani et al. 2017, section 3.5."""
-    place = np.arange(TOKENS, dtype=np.float32)[:, None]
+def encoding(tokens: int = TOKENS) -> Floats:
+    """Return the table of places (tokens, 384): sine and cosine of Vaswani et al. 2017, section 3.5."""
+    place = np.arange(tokens, dtype=np.float32)[:, None]
     rate = np.exp(np.arange(0, WIDTH, 2, dtype=np.float32) * np.float32(-math.log(10000.0) / WIDTH))
-    table = np.zeros((TOKENS, WIDTH), np.float32)
+    table = np.zeros((tokens, WIDTH), np.float32)
     table[:, 0::2], table[:, 1::2] = np.sin(place * rate), np.cos(place * rate)
     table.flags.writeable = False
     return table

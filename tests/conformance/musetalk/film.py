@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from studio.engines import loop
 from studio.engines.musetalk import blend, finding, hearing, latents, masks, windows
+from studio.engines.musetalk.boxes import with_margin
 from studio.engines.musetalk.importer import Upstream
 from studio.engines.musetalk.types import Box, Bytes, Floats
 from studio.engines.torchfile import TorchFile
@@ -69,9 +70,10 @@ def _import(
 
 
 def _boxes(golden: Golden) -> list[Box]:
+    """Return the face boxes as upstream stores them: not cut to the picture."""
     finder = finding.NetworkFinder(golden.networks)
-    found = [finding.box_of(finder, frame, golden.rules.extra_margin) for frame in golden.frames]
-    return [box for box in found if box is not None]
+    found = [(finder.bare_box(frame), len(frame)) for frame in golden.frames]
+    return [with_margin(box, golden.rules.extra_margin, height) for box, height in found if box is not None]
 
 
 def _latents(golden: Golden, frame: Bytes, box: Box) -> Floats:

@@ -54,7 +54,7 @@ def _prompts(golden: Golden, wave: Floats, there: dict[str, NDArray[Any]]) -> It
     asked = there["prompt_frames"]
     made = windows.prompts(features, rows[asked[asked < len(rows)]])
     yield judge("audio/prompts", made, there["prompts"], FLOATS)
-    first = made[: len(there["prompts_pe_first"])] + windows.encoding()
+    first = made[: len(there["prompts_pe_first"])] + windows.encoding(made.shape[1])
     yield judge("audio/prompts_pe_first", first, there["prompts_pe_first"], FLOATS)
 
 
