@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -32,9 +32,10 @@ from studio.engines.ditto.options import SHORTEST_OVERLAP, Chosen, Setup, checke
 from studio.engines.ditto.paste import Painter
 from studio.engines.ditto.registration import register
 from studio.engines.ditto.retarget import Retarget, keypoints
+from studio.engines.ditto.sampler import FRAMES
 from studio.engines.ditto.stage import Part, perform
 from studio.engines.ditto.take import Conductor, delay_beats
-from studio.engines.ditto.types import Floats, Source, vector_of
+from studio.engines.ditto.types import MOTION_DIM, Floats, Source, vector_of
 from studio.engines.imagefile import read_bytes
 from studio.engines.runtime import Array
 from studio.errors import BadMessage, BadPortrait, ConfigError
@@ -61,7 +62,7 @@ class DittoAvatar:
     def __init__(
         self, spec: AvatarSpec, source: Source, points: Floats, pictures: store.IdlePictures | None, crew: Crew
     ) -> None:
-        self.crew, self.source, self.points = crew, source, points
+        self.crew, self.points = crew, points
         own = chosen(spec.options)
         self.setup = setup_of(crew.info.defaults, own.pipeline)
         self.options = own
@@ -69,6 +70,9 @@ class DittoAvatar:
         self.height, self.width = source.frames.shape[1:3]
         warp = crew.networks["warp_network"]
         self.features: list[Array] = [warp.put(one[None]) for one in source.features]
+        kept_here = all(isinstance(one, np.ndarray) for one in self.features)
+        self.source = source if kept_here else replace(source, features=source.features[:0])
+        """Without its features where the device has them."""
         self.keypoints: Floats = np.stack([keypoints(motion) for motion in source.person.motions])
         self.painter = Painter(source.frames, source.crop_to_frame)
         self._pictures = pictures
@@ -261,13 +265,19 @@ def seed_of(spec: AvatarSpec) -> int:
 
 
 def warm_up(avatar: DittoAvatar) -> None:
-    """Call every network of a visit once, with what it will really get.
+    """Open every network of a visit and call it once, so that no visitor waits for it or meets one that is missing.
 
     Raises:
+        AvatarNotReady: A network is missing or another one.
         EngineFault: A network failed.
     """
-    avatar.crew.hearing.silence(1)
-    face = avatar.crew.drawn([(avatar.features[0], avatar.keypoints[0], avatar.points[0])])[0]
+    crew, shown = avatar.crew, avatar.points[0]
+    crew.hearing.silence(1)
+    x, width = (1, FRAMES, MOTION_DIM), crew.info.audio_dim
+    shapes = {"x": x, "cond_frame": (1, MOTION_DIM), "cond": (1, FRAMES, width), "time_cond": (1,)}
+    crew.networks["lmdm"].warm_up(shapes, times=1)
+    crew.stitched([avatar.keypoints[0]], [shown])
+    face = crew.drawn([(avatar.features[0], avatar.keypoints[0], shown)])[0]
     avatar.painter.picture(0, face)
 
 
