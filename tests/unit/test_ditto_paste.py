@@ -73,7 +73,7 @@ def test_compiled_and_portable_kernels_are_equal(seed: int, shape: tuple[int, in
     pasteportable.blend(weight, colour, other)
     assert np.array_equal(one, other)
     face = np.ascontiguousarray(draw.normal(0.5, 1, (3, 8, 8)), np.float32)
-    filled, also = np.zeros((2, 8, 8, 4), np.float32)
+    filled, also = np.zeros((2, 3, 8, 8), np.float32)
     paste.kernels().fill(face, filled)
     pasteportable.fill(face, also)
     assert np.array_equal(filled, also)

@@ -74,9 +74,9 @@ def box_of(crop_to_frame: Floats, height: int, width: int) -> Box:
 
 def render(face: Floats) -> Floats:
     """Return a drawn face (3, 512, 512) as colours (512, 512, 3) 0..255, not rounded."""
-    filled = np.empty((SIDE, SIDE, 4), np.float32)
-    kernels().fill(face, filled)
-    return filled[:, :, :3]
+    colours = np.empty(face.shape, np.float32)
+    kernels().fill(face, colours)
+    return np.ascontiguousarray(colours.transpose(1, 2, 0))
 
 
 class Kernels(Protocol):
@@ -107,7 +107,7 @@ class Scratch(threading.local):
     def __init__(self) -> None:
         self.face = np.empty((SIDE, SIDE, 4), np.float32)
         """Colours 0..255 and the mask."""
-        self.face[:, :, 3] = mask()
+        self.colours = np.empty((3, SIDE, SIDE), np.float32)
         self._strips: dict[tuple[int, int], tuple[Floats, list[Floats], list[Bytes]]] = {}
 
     def strip(self, height: int, width: int) -> tuple[Floats, list[Floats], list[Bytes]]:
@@ -168,7 +168,8 @@ class Painter:
     def _strips(self, template: int, face: Floats) -> Iterator[tuple[slice, list[Bytes]]]:
         """Yield rows of a template frame and their three colour planes, within the face's box; valid until the next."""
         scratch, box = self._scratch, self._boxes[template]
-        self._fill(face, scratch.face)
+        self._fill(face, scratch.colours)
+        cv2.merge([*scratch.colours, mask()], scratch.face)
         matrix = self._matrices[template][:2].astype(np.float64)
         for top in range(box.top, box.bottom, STRIP):
             rows = slice(top, min(top + STRIP, box.bottom))

@@ -22,14 +22,17 @@ class _Disjoint(Compiler):
         return super().define_pipelines()  # type: ignore[no-untyped-call]  # numba has no types
 
 
+@numba.njit(nogil=True, cache=True, error_model="numpy", pipeline_class=_Disjoint)
+def _fill_row(face: Floats, out: Floats) -> None:
+    low, high = np.float32(0), np.float32(255)
+    for x in range(out.shape[0]):
+        out[x] = min(max(face[x] * high, low), high)
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def fill(face: Floats, out: Floats) -> None:
     """See `pasteportable.fill`."""
-    low, high = np.float32(0), np.float32(255)
-    for y in range(face.shape[1]):
-        for channel in range(3):
-            for x in range(face.shape[2]):
-                out[y, x, channel] = min(max(face[channel, y, x] * high, low), high)
+    _fill_row(face.ravel(), out.ravel())
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", pipeline_class=_Disjoint)

@@ -10,8 +10,8 @@ from studio.engines.ditto.types import Bytes, Floats
 
 
 def fill(face: Floats, out: Floats) -> None:
-    """Write a face (3, n, n) 0..1 as colours 0..255, clipped, into the first three channels of ``out`` (n, n, 4)."""
-    np.clip(face.transpose(1, 2, 0) * np.float32(255), 0, 255, out=out[:, :, :3])
+    """Write a face (3, n, n) 0..1 as colours 0..255, clipped, into ``out`` of the same shape."""
+    np.clip(face * np.float32(255), 0, 255, out=out)
 
 
 def blend(weight: Floats, colour: Floats, plane: Bytes) -> None:
