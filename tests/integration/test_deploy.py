@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tomllib
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,9 @@ def test_images_hold_what_they_copy_and_start_what_exists(file: str) -> None:
     copied = [word for line in re.findall(r"^COPY (?!--)(.*)$", text, re.M) for word in line.split()[:-1]]
     kept = {line[1:] for line in (DEPLOY / f"{file}.dockerignore").read_text().splitlines() if line[:1] == "!"}
     assert set(copied) == kept and all((ROOT / word).exists() for word in copied)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    folders = {"studio", *project["tool"]["setuptools"]["package-dir"].values()}
+    assert folders <= {word.partition("/")[0] for word in copied}, "pip would miss a folder in the image"
     extra = re.search(r'"\.\[(\w+)\]"', text)
     assert extra and f"\n{extra[1]} = [" in (ROOT / "pyproject.toml").read_text()
     entry, command = (json.loads(found) for found in re.findall(r"^(?:ENTRYPOINT|CMD) (\[.*\])$", text, re.M))
