@@ -58,7 +58,7 @@ FENCES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("cuda", "google", "onnx", "onnxruntime", "pycuda", "tensorrt"), frozenset({"engines"})),
     "numpy": frozenset(
         {
-            "audio", "beat", "encode", "engine", "engines", "footage", "microphone", "outlet", "outputs", "pacer",
+            "audio", "beat", "cli", "encode", "engine", "engines", "footage", "microphone", "outlet", "outputs", "pacer",
             "peer", "picture", "pipeline", "recording", "scheduler", "session", "source", "timeline",
         }
     ),
