@@ -33,6 +33,7 @@ class Asset:
 
 ASSETS = web.AppKey("ASSETS", dict[str, Asset])
 PAGE = web.AppKey("PAGE", Asset)
+DEMO = web.AppKey("DEMO", Asset)
 
 
 def asset(body: bytes, mime: str) -> Asset:
@@ -52,10 +53,10 @@ def read_assets(folder: Path) -> dict[str, Asset]:
     return found
 
 
-def render_page(folder: Path) -> Asset:
-    """Render ``index.html``; its one variable is the version."""
+def render_page(folder: Path, name: str = "index.html") -> Asset:
+    """Render a page; its one variable is the version."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folder), autoescape=True)
-    text = environment.get_template("index.html").render(version=studio.__version__)
+    text = environment.get_template(name).render(version=studio.__version__)
     return asset(text.encode(), "text/html")
 
 
@@ -77,6 +78,11 @@ async def page(request: web.Request) -> web.Response:
     return respond(request, request.app[PAGE])
 
 
+async def demo(request: web.Request) -> web.Response:
+    """Answer ``GET /demo``."""
+    return respond(request, request.app[DEMO])
+
+
 async def static(request: web.Request) -> web.Response:
     """Answer ``GET /static/...``."""
     found = request.app[ASSETS].get(request.match_info["path"])
@@ -90,7 +96,9 @@ def add_pages(app: web.Application, home: Path) -> None:
     base = app[SPEC].server.base
     app[ASSETS] = read_assets(home / "static")
     app[PAGE] = render_page(home / "static")
+    app[DEMO] = render_page(home / "static", "demo.html")
     app.router.add_get(base + "/", page)
+    app.router.add_get(base + "/demo", demo)
     app.router.add_get(base + "/static/{path:.+}", static)
     if base:
         app.router.add_get(base, _to_slash)
