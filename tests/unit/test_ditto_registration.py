@@ -183,7 +183,8 @@ def test_findings_speak_of_size_room_and_eyes(tmp_path: Path) -> None:
     told: list[float] = []
     source, findings = register(tmp_path / "me.png", setup_of(), cast(), lambda done, _: told.append(done))
     assert source.is_image
-    assert [finding.subject for finding in findings] == ["face size", "frame", "eyes"]
+    assert [finding.subject for finding in findings] == ["face size", "frame", "eyes", "memory"]
+    assert "keeps 9 MB" in findings[3].text
     assert all(finding.text.endswith(".") for finding in findings)
     assert told == sorted(told)
     assert told[-1] == 1

@@ -136,11 +136,6 @@ class Painter:
         self._fill, self._blend, self._convert = own.fill, own.blend, own.convert
         self._pictures = [picture.from_rgb(frame) for frame in frames]
 
-    @property
-    def nbytes(self) -> int:
-        """Memory that is kept besides the frames."""
-        return sum(one.nbytes for one in self._pictures)
-
     def rgb(self, template: int, face: Floats) -> Bytes:
         """Return template frame ``template`` with a face in it, (H, W, 3) RGB.
 

@@ -18,7 +18,7 @@ from studio.engines.ditto import detect, eyes
 from studio.engines.ditto.crop import crop_matrix, cut, inverse, moved
 from studio.engines.ditto.detect import Landmarks, Network
 from studio.engines.ditto.options import Setup
-from studio.engines.ditto.source import Frames, open_source
+from studio.engines.ditto.source import Frames, kept_bytes, open_source
 from studio.engines.ditto.types import WIDTHS, Bytes, Floats, Motion, Reference, Source
 from studio.errors import AvatarNotReady, BadPortrait, StudioError
 
@@ -131,6 +131,7 @@ def findings_of(first: Sighting, source: Source) -> Sequence[Finding]:
     outside = np.maximum(-corners, corners - (width, height)).max()
     over = max(float(outside), 0.0) / (zoom * CROP_SIDE)
     narrow = float(first.eye_open.min())
+    memory = len(source.frames) * kept_bytes(source.frames[0]) / 1e6
     return (
         Finding(
             "face size", zoom > LEAST_ZOOM,
@@ -146,6 +147,7 @@ def findings_of(first: Sighting, source: Source) -> Sequence[Finding]:
             "eyes", narrow > LEAST_OPEN,
             "Both eyes are open." if narrow > LEAST_OPEN else "An eye is nearly closed: use a picture with open eyes.",
         ),
+        Finding("memory", True, f"While the studio runs, the avatar keeps {memory:.0f} MB, once for all visitors."),
     )  # fmt: skip
 
 

@@ -58,13 +58,18 @@ def cut(frames: Iterator[Bytes], setup: Setup, limits: LimitsSpec) -> Iterator[B
     for i, frame in enumerate(frames):
         if i == wanted:
             return
-        most = limits.avatar_memory_mb * 1_000_000 // (frame.nbytes + FEATURE_BYTES)
+        most = limits.avatar_memory_mb * 1_000_000 // kept_bytes(frame)
         if i >= most:
             raise BadPortrait(
                 f"This video has more than {most} pictures, which is all that an avatar of its size may keep. "
                 f"Set template_n_frames to {most} or less."
             )
         yield frame
+
+
+def kept_bytes(frame: Bytes) -> int:
+    """Return what an avatar keeps in memory for a frame: its features, its colours, and the same as I420."""
+    return FEATURE_BYTES + frame.nbytes + frame.nbytes // 2
 
 
 def sized(frames: Iterator[Bytes], max_size: int) -> Iterator[Bytes]:
