@@ -58,8 +58,8 @@ FENCES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("cuda", "google", "onnx", "onnxruntime", "pycuda", "tensorrt"), frozenset({"engines"})),
     "numpy": frozenset(
         {
-            "audio", "beat", "cli", "encode", "engine", "engines", "footage", "microphone", "outlet", "outputs", "pacer",
-            "peer", "picture", "pipeline", "recording", "scheduler", "session", "source", "timeline",
+            "audio", "beat", "cli", "encode", "engine", "engines", "footage", "microphone", "outlet", "outputs",
+            "pacer", "peer", "picture", "pipeline", "recording", "scheduler", "session", "source", "timeline",
         }
     ),
     "resvg_py": frozenset({"engines"}),
