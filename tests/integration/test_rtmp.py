@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import socket
+import ssl
 import time
 import wave
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ from tests.fakes import silence, speech
 from tests.inside import CARDS, Inside, inside, spec_of
 from tests.integration.conftest import nothing_left, soon
 from tests.integration.rtmp_server import RtmpServer, probe, rtmp_server
+from tests.integration.test_tls import make_certificate
 from tests.server import free_port, studio
 
 KEY = "live_5ecr3t-k3y"
@@ -209,6 +211,42 @@ async def test_bodies_that_are_no_json_get_a_sentence(house: Inside) -> None:
     for data in (b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"fps":' + b"9" * 5000 + b"}"):
         async with house.client.post(house.url("/start_stream/a"), data=data) as response:
             assert response.status == 400 and (await response.json())["detail"]
+
+
+async def test_rtmps_is_for_servers_whose_certificate_is_trusted(
+    house: Inside, server: RtmpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cert, key = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    calls: set[asyncio.Task[None]] = set()
+
+    async def hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner, outer = await asyncio.open_connection("127.0.0.1", server.port)
+        await asyncio.gather(pour(reader, outer), pour(inner, writer), return_exceptions=True)
+
+    def call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls.add(asyncio.create_task(hand_on(reader, writer)))
+
+    async with await asyncio.start_server(call, "127.0.0.1", 0, ssl=context) as front:
+        url = f"rtmps://127.0.0.1:{front.sockets[0].getsockname()[1]}/live/{KEY}"
+        status, body = await start(house, "tls", url)
+        assert status == 502 and "certificate" in body["detail"] and KEY not in str(body)
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+        assert (await start(house, "tls", url))[0] == 200
+        await played(house, "tls", 25)
+        assert (await ask(house, "DELETE", "/stop_stream/tls"))[0] == 200
+        await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5)
+    assert len(phases(server.tapes[0])) >= 25
+
+
+async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
 
 
 async def test_names_that_are_taken_or_unknown_are_refused(house: Inside, server: RtmpServer) -> None:
