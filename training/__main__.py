@@ -50,9 +50,7 @@ def main() -> int:
     chosen = max(runs, key=lambda run: card.merit(run[1]))
     say(f"chosen: {chosen[0].name}")
     options.out.write_bytes(chosen[0].read_bytes())
-    options.out.with_suffix(".md").write_text(
-        card.text(runs, chosen, hours, PASSES, len(lessons["features"]), time.monotonic() - began)
-    )
+    options.out.with_suffix(".md").write_text(card.text(runs, chosen, hours, PASSES, len(lessons["features"])))
     return 0
 
 

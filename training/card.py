@@ -19,7 +19,6 @@ def text(
     hours: Mapping[str, float],
     passes: Mapping[str, int],
     lessons: int,
-    seconds: float,
 ) -> str:
     """Return the card in Markdown."""
     names = list(chosen[1])
@@ -30,4 +29,4 @@ def text(
         rows += f"| {seed} | " + " | ".join(f"{scores[name]:.3f}" for name in names) + " |\n"
     template = Path(__file__).with_name("card.template.md").read_text()
     figures = head + rows
-    return template.format(hours=hours, passes=passes, lessons=lessons, figures=figures, minutes=seconds / 60)
+    return template.format(hours=hours, passes=passes, lessons=lessons, figures=figures)

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from studio.engines.portrait.lipnet import OPEN_GAIN, OPEN_OFFSET
 from training.network import SCALES, LipNetwork
 
 BATCH, EPOCHS, PEAK = 32, 16, 4e-3
@@ -21,6 +20,8 @@ KEEP = 0.99
 """Of the running average of the weights, which is what ships."""
 FOLLOWING = 0.4
 """Weight of 1 - r of the finished opening in each lesson: what is scored, and what strangers gain most from."""
+SLACK = 0.04
+"""Opening under which a mouth counts as shut."""
 RARE = 2.0
 """How much more a missed closure counts than a false one: p b m and f v are rare."""
 
@@ -76,9 +77,9 @@ def _loss(network: LipNetwork, batch: Mapping[str, torch.Tensor]) -> torch.Tenso
 
 
 def _finished(predicted: torch.Tensor) -> torch.Tensor:
-    """Return (B, rows) the opening as `lipnet.finish` makes it, in units of the network."""
+    """Return (B, rows) the opening, gated as `lipnet.finish` does, in units of the network."""
     press, fv = ((torch.sigmoid(predicted[:, :, i]) - 0.25).div(0.4).clamp(0, 1) for i in (4, 5))
-    opening = torch.relu(predicted[:, :, 0] - OPEN_OFFSET / SCALES[0]) * OPEN_GAIN
+    opening = torch.relu(predicted[:, :, 0] - SLACK / SCALES[0])
     return opening * (1 - press) * (1 - 0.5 * fv)
 
 

@@ -37,7 +37,9 @@ VOICES = {
     "czech": "czech_dita",
     "russian": "msu_ru_nsh_clunits",
 }
-SECONDS, EVERY, COLUMNS, TILE = 20, 5, 10, 128
+SECONDS, EVERY, COLUMNS, TILE = 20, 5, 12, 112
+FACE = slice(110, 410)
+"""Rows and columns of a picture that are shown: the lips are what is looked at."""
 PAPER, INK, REAL, OURS = (255, 255, 255), (60, 60, 66), (150, 150, 158), (209, 106, 34)
 
 
@@ -77,9 +79,11 @@ def speech(voice: str, scratch: Path) -> NDArray[np.int16]:
 
 
 def sheet(beats: list[Beat]) -> Byte:
-    """Return every fifth picture, 128 px each, ten in a row, in time's order: (h, w, 3) BGR."""
+    """Return every fifth picture's face, 112 px each, twelve in a row, in time's order: (h, w, 3) BGR."""
     tiles = [
-        cv2.resize(cv2.cvtColor(beat.picture, cv2.COLOR_YUV2BGR_I420), (TILE, TILE), interpolation=cv2.INTER_AREA)
+        cv2.resize(
+            cv2.cvtColor(beat.picture, cv2.COLOR_YUV2BGR_I420)[FACE, FACE], (TILE, TILE), interpolation=cv2.INTER_AREA
+        )
         for beat in beats[::EVERY]
     ]
     rows = [tiles[i : i + COLUMNS] for i in range(0, len(tiles) - COLUMNS + 1, COLUMNS)]

@@ -13,6 +13,7 @@ from studio.engines.portrait.contours import JOINED
 from studio.engines.portrait.curves import trace
 from studio.engines.portrait.folding import folding
 from studio.engines.portrait.life import idle_poses
+from studio.engines.portrait.lipnet import LearnedVoice
 from studio.engines.portrait.parameters import EXPRESSION, INDEX, PARAMETERS, pose
 from studio.engines.portrait.portable import inverse
 from studio.engines.portrait.renderer import Face, Renderer, i420
@@ -21,10 +22,10 @@ from studio.engines.portrait.screen import ScreenMouth
 from studio.engines.portrait.sheet import STATES
 from studio.engines.portrait.skin import sample
 from studio.engines.portrait.take import SPEED
-from studio.engines.portrait.voice import BandVoice
 from studio.engines.portrait.warp import COLD, WARM
 from tests.acceptance import measures
 from tests.acceptance.measures import Eyewitness
+from tests.bench.render import Sitter
 
 VISEMES = ("aa", "ee", "oo", "oh", "mm", "ff", "th", "smile")
 SHUT = (
@@ -213,18 +214,6 @@ def test_constant_pose_gives_constant_pictures(face: Face) -> None:
     assert all(np.array_equal(renderer.render(row), first) for _ in range(3))
 
 
-class _Avatar:
-    width = height = SIZE
-    restless = False
-
-    def __init__(self) -> None:
-        self.poses: Float = idle_poses(3)
-        self.idle_length = len(self.poses)
-
-    def idle(self, phase: int) -> np.ndarray:
-        return np.zeros((SIZE * 3 // 2, SIZE), np.uint8)
-
-
 def test_parameters_keep_their_speed_limits(human: Face) -> None:
     rng = np.random.default_rng(5)
     t = np.arange(150 * SAMPLES_PER_BEAT) / 16000
@@ -232,7 +221,7 @@ def test_parameters_keep_their_speed_limits(human: Face) -> None:
     wave = 6000 * syllables * (np.sin(2 * np.pi * 140 * t) + 0.6 * rng.standard_normal(len(t)))
     pcm = np.clip(wave, -32000, 32000).astype(np.int16).reshape(-1, SAMPLES_PER_BEAT)
     chunks = [AudioChunk(i, part, True) for i, part in enumerate(pcm)]
-    poses = trace(_Avatar(), human, BandVoice(), chunks).poses
+    poses = trace(Sitter(idle_poses(3)), human, LearnedVoice(), chunks).poses
     change = np.abs(np.diff(poses, axis=0)).max(axis=0)
     assert change[INDEX["jaw"]] > 0.1
     mouth = [INDEX[n] for n in EXPRESSION if not n.startswith(("brow", "squint"))]

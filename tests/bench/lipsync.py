@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.beat import SAMPLES_PER_BEAT
-from studio.engines.portrait.lipnet import WEIGHTS, LearnedVoice
-from studio.engines.portrait.voice import BandVoice, MouthRow, Voice
+from studio.engines.portrait.lipnet import LearnedVoice
+from studio.engines.portrait.voice import MouthRow, Voice
+from tests.bench.handmade import BandVoice
 
 Array = NDArray[np.float64]
 
@@ -226,13 +227,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not clips:
         print(f"{options.folder} has no clips called studio_*.npz or wild_*.npz", file=sys.stderr)
         return 2
-    if not WEIGHTS.exists():
-        print(
-            "The learned model has no weights yet (python -m training makes them): scoring the hand-made one.",
-            file=sys.stderr,
-        )
     systems: dict[str, dict[str, Score]] = {
-        "model": model_scores(LearnedVoice if WEIGHTS.exists() else BandVoice, clips),
+        "model": model_scores(LearnedVoice, clips),
         "hand_made": model_scores(BandVoice, clips),
         "loudness": {clip.name: score(envelope(clip), None, clip) for clip in clips},
     }

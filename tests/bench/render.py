@@ -30,11 +30,11 @@ from studio.engines.portrait.compiled import CompiledTools
 from studio.engines.portrait.curves import trace
 from studio.engines.portrait.field import contours
 from studio.engines.portrait.life import idle_poses
+from studio.engines.portrait.lipnet import LearnedVoice
 from studio.engines.portrait.mouth import Mouth
 from studio.engines.portrait.portable import PortableTools
 from studio.engines.portrait.renderer import Face, Renderer
 from studio.engines.portrait.rig import BASES, SIZE, Float
-from studio.engines.portrait.voice import BandVoice
 from studio.engines.portrait.warp import WARM, Tools
 from tests.acceptance.conftest import prepared, shipped
 from tests.bench.measure import machine
@@ -94,7 +94,7 @@ def talk(face: Face, beats: int) -> Float:
     """Return the poses (beats, COUNT) of a take that hears speech."""
     parts = sound()[: (beats + 1) * SAMPLES_PER_BEAT].reshape(-1, SAMPLES_PER_BEAT)
     chunks = (AudioChunk(i, part, True, i) for i, part in enumerate(parts))
-    return trace(Sitter(idle_poses(3)), face, BandVoice(), chunks).poses
+    return trace(Sitter(idle_poses(3)), face, LearnedVoice(), chunks).poses
 
 
 def measure(face: Face, using: Tools, pictures: int) -> dict[str, float]:

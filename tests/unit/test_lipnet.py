@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studio.engines.portrait.features import FEATURES, HOPS_PER_BEAT, Features
-from studio.engines.portrait.lipnet import SCALES, LearnedVoice, LipWeights, finish
+from studio.engines.portrait.lipnet import OPEN_GAIN, OPEN_OFFSET, SCALES, LearnedVoice, LipWeights, finish
 from studio.engines.portrait.voice import MouthRow
 from training import hearing
 from training.mouths import CHANNELS, SILENCE, Phone, curves, spell
@@ -72,7 +72,8 @@ def reference(features: np.ndarray, w: LipWeights) -> np.ndarray:
     return np.array(out)
 
 
-def test_rows_are_those_of_the_formulas(weights: LipWeights) -> None:
+def test_rows_are_those_of_the_formulas(weights: LipWeights, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LearnedVoice, "_heard", lambda self: 1.0)
     pcm = sound(2.0)
     features = np.concatenate(Features().feed(pcm))
     expected = [finish(out.tolist(), 0.0) for out in reference(features, weights)]
@@ -91,8 +92,8 @@ def test_reset_forgets_everything(weights: LipWeights) -> None:
 def test_finish_of_sure_lips_is_shut() -> None:
     vowel = [0.15 / SCALES[0], 0.0, 0.5, 0.0]
     assert finish([*vowel, 9.0, -9.0], 0.5).open == 0.0
-    assert finish([*vowel, -9.0, -9.0], 0.5).open == pytest.approx(0.11 * 1.3)
-    assert finish([*vowel, -9.0, 9.0], 0.5).open == pytest.approx(0.11 * 1.3 / 2)
+    assert finish([*vowel, -9.0, -9.0], 0.5).open == pytest.approx((0.15 - OPEN_OFFSET) * OPEN_GAIN)
+    assert finish([*vowel, -9.0, 9.0], 0.5).open == pytest.approx((0.15 - OPEN_OFFSET) * OPEN_GAIN / 2)
     assert finish([-5.0, 0.0, -5.0, 9.0, 1e9, -1e9], 0.0)[:4] == (0.0, 0.0, 0.0, 1.0)
 
 

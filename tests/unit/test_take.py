@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from studio.beat import AudioChunk, Beat
 from studio.engines.portrait.life import idle_poses
+from studio.engines.portrait.lipnet import LearnedVoice
 from studio.engines.portrait.parameters import COUNT, HIGHEST, INDEX, LOWEST
 from studio.engines.portrait.take import SPEED, Mouth, PortraitTake
-from studio.engines.portrait.voice import REST, BandVoice, MouthRow
+from studio.engines.portrait.voice import REST, MouthRow
 
 JAW, PRESS = INDEX["jaw"], INDEX["press"]
 MOUTH = [INDEX[n] for n in ("jaw", "upraise", "lodep", "wide", "pucker", "press", "ff")]
@@ -160,7 +161,7 @@ def test_press_is_fast_and_jaw_is_not() -> None:
 def test_same_seed_and_sound_give_the_same_poses() -> None:
     def run(seed: int) -> bytes:
         painter = FakePainter()
-        visit = PortraitTake(FakePortrait(), BandVoice(), painter, seed)
+        visit = PortraitTake(FakePortrait(), LearnedVoice(), painter, seed)
         sound = np.random.default_rng(2).normal(0, 3000, (60, 640)).astype(np.int16)
         for i, pcm in enumerate(sound):
             visit.hear(AudioChunk(i, pcm, True, i))

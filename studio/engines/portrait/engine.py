@@ -22,12 +22,12 @@ from studio.engines.imagefile import read_bytes
 from studio.engines.portrait import character, renderer, rig
 from studio.engines.portrait.bases import build_geometry
 from studio.engines.portrait.life import idle_poses
+from studio.engines.portrait.lipnet import LearnedVoice
 from studio.engines.portrait.photo import portrait_source
 from studio.engines.portrait.renderer import Face, Renderer
 from studio.engines.portrait.rig import SIZE
 from studio.engines.portrait.screen import ScreenMouth, screen_geometry
 from studio.engines.portrait.take import PortraitTake
-from studio.engines.portrait.voice import BandVoice
 from studio.errors import AvatarNotReady, BadMessage, ConfigError
 from studio.spec import AvatarSpec, LimitsSpec
 
@@ -134,7 +134,7 @@ class PortraitEngine:
         """Start a visit."""
         assert isinstance(avatar, PortraitAvatar)
         chosen = expressiveness({"expressiveness": avatar.expressiveness, **options.values})
-        return PortraitTake(avatar, BandVoice(), Renderer(avatar.face), options.seed, chosen)
+        return PortraitTake(avatar, LearnedVoice(), Renderer(avatar.face), options.seed, chosen)
 
     def step(self, batch: Sequence[tuple[Take, AudioChunk]]) -> list[list[Beat]]:
         """Give each take its chunk; each returns the beat of the chunk before."""

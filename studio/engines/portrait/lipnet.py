@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.engines.portrait.features import FEATURES, HOPS_PER_BEAT, LEVEL, Features
+from studio.engines.portrait.features import FEATURES, HOPS_PER_BEAT, LEVEL, OVER_FLOOR, Features
 from studio.engines.portrait.voice import LOOK_AHEAD, MouthRow, certainty
 
 Float = NDArray[np.float32]
@@ -24,8 +24,12 @@ Float = NDArray[np.float32]
 WEIGHTS: Final = Path(__file__).with_name("lipnet.npz")
 SCALES: Final = (0.08, 0.04, 0.25, 0.35)
 """Unit of the first four outputs inside the network: open, dwidth, jaw, round."""
-OPEN_OFFSET, OPEN_GAIN = 0.04, 1.3
+OPEN_OFFSET, OPEN_GAIN = 0.05, 1.8
 """Regression never reaches zero by itself: this much goes off the opening, and the rest is stretched."""
+NEAR_SPEECH, ABOVE_NOISE, ALIVE = (-1.2, 0.5), (0.15, 0.35), (0.2, 0.15)
+"""Start and width, in 20 dB, of the ramps by which a sound counts: its level against the speech so far and against the
+noise floor, and how much that level changed in `LIVELY` beats. Speech always changes; a fan or a hum does not."""
+LIVELY = 20
 _KERNEL, _STRIDE = 5, 2
 _PRIMED = 5
 """Copies of the first hop that stand for the time before it."""
@@ -95,6 +99,7 @@ class LearnedVoice:
         self._hops = np.zeros((_PRIMED + 2 * HOPS_PER_BEAT, FEATURES), np.float32)
         self._first = np.zeros((_KERNEL, first), np.float32)
         self._memory = np.zeros(self._hidden, np.float32)
+        self._levels: list[float] = []
         self.reset()
 
     def reset(self) -> None:
@@ -111,8 +116,11 @@ class LearnedVoice:
         """Hear ``pcm`` (n,) mono 16 kHz, any n; return the rows that became complete."""
         rows: list[MouthRow] = []
         for beat in self._features.feed(pcm):
+            level = float(beat[:, LEVEL].mean())
             if self._beats == 0:
                 self._hops[:] = beat[0]
+                self._levels = [level] * LIVELY
+            self._levels = [*self._levels[1:], level]
             self._hops[:-HOPS_PER_BEAT] = self._hops[HOPS_PER_BEAT:]
             self._hops[-HOPS_PER_BEAT:] = beat
             self._beats += 1
@@ -136,7 +144,15 @@ class LearnedVoice:
         out = np.dot(self._memory, w.out_w)
         out += w.out_b
         levels = self._hops[_PRIMED : _PRIMED + HOPS_PER_BEAT, LEVEL].tolist()
-        return finish([float(v) for v in out], sum(min(max(v + 1.0, 0.0), 1.0) for v in levels) / HOPS_PER_BEAT)
+        energy = sum(min(max(v + 1.0, 0.0), 1.0) for v in levels) / HOPS_PER_BEAT
+        return finish([float(v) for v in out], energy, self._heard())
+
+    def _heard(self) -> float:
+        """Return 0..1: is any of the hops around the beat near the level of speech, above the noise, and alive?"""
+        level, over_floor = self._hops[_PRIMED - 2 :, [LEVEL, OVER_FLOOR]].max(0).tolist()
+        # The beat to come may show that speech begins; that a noise ends is no speech.
+        change = max(self._levels) - min(self._levels[:-1])
+        return ramp(level, *NEAR_SPEECH) * ramp(over_floor, *ABOVE_NOISE) * ramp(change, *ALIVE)
 
     def _convolve(self, hop: int) -> Float:
         """Return the first layer (C1,) of the five hops from ``hop`` on."""
@@ -157,22 +173,28 @@ class LearnedVoice:
         self._memory += (1.0 - gates[n:]) * (new - self._memory)
 
 
-def finish(out: list[float], energy: float) -> MouthRow:
+def ramp(value: float, start: float, width: float) -> float:
+    """Return 0 below ``start``, 1 above ``start + width``, linear between."""
+    return min(max((value - start) / width, 0.0), 1.0)
+
+
+def finish(out: list[float], energy: float, heard: float = 1.0) -> MouthRow:
     """Turn the network's six outputs into a row: gates that really close the mouth (specification, section 1).
 
     Args:
         out: open, dwidth, jaw, round in units of `SCALES`; press and fv as logits.
         energy: Loudness 0..1.
+        heard: 0..1, how surely there is a sound at all; 0 gives rest.
     """
     opening, dwidth, jaw, rounding = (value * scale for value, scale in zip(out[:4], SCALES, strict=True))
-    press, fv = (1.0 / (1.0 + math.exp(-min(max(v, -30.0), 30.0))) for v in out[4:])
-    shut = (1.0 - certainty(press)) * (1.0 - 0.5 * certainty(fv))
+    press, fv = (heard / (1.0 + math.exp(-min(max(v, -30.0), 30.0))) for v in out[4:])
+    shut = (1.0 - certainty(press)) * (1.0 - 0.5 * certainty(fv)) * heard
     return MouthRow(
         open=max(0.0, opening - OPEN_OFFSET) * OPEN_GAIN * shut,
-        dwidth=dwidth,
-        jaw=min(max(jaw, 0.0), 1.0),
-        round=min(max(rounding, 0.0), 1.0),
+        dwidth=dwidth * heard,
+        jaw=min(max(jaw, 0.0), 1.0) * heard,
+        round=min(max(rounding, 0.0), 1.0) * heard,
         press=press,
         fv=fv,
-        energy=energy,
+        energy=energy * heard,
     )
