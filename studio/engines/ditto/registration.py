@@ -101,8 +101,7 @@ def register_frames(
         AvatarNotReady: A network gave something that is no number.
     """
     finder = finder or found_by(networks)
-    pictures: list[Bytes] = []
-    sightings: list[Sighting] = []
+    kept = _Kept()
     points: Floats | None = None
     for i, rgb in enumerate(frames.pictures):
         if points is None and (points := finder(rgb)) is None:
@@ -115,11 +114,10 @@ def register_frames(
         points = sighting.landmarks.points
         if watch:
             watch(sighting)
-        pictures.append(rgb)
-        sightings.append(sighting)
-    if not pictures:
+        kept.add(rgb, sighting)
+    if not kept.pictures:
         raise BadPortrait("This video has no pictures.")
-    return _joined(pictures, sightings, setup, frames.is_image)
+    return kept.source(setup, frames.is_image)
 
 
 def findings_of(first: Sighting, source: Source) -> Sequence[Finding]:
@@ -200,21 +198,33 @@ def smoothed(motions: Sequence[Motion], width: int) -> tuple[Motion, ...]:
     )
 
 
-def _joined(pictures: list[Bytes], sightings: list[Sighting], setup: Setup, is_image: bool) -> Source:
-    raw = [sighting.motion for sighting in sightings]
-    person = Reference(
-        smoothed(raw, setup.smo_k_s),
-        np.stack([sighting.eye_open for sighting in sightings]),
-        np.stack([sighting.eye_ball for sighting in sightings]),
-        raw[0]["kp"].reshape(-1),
-    )
-    return Source(
-        np.stack(pictures),
-        np.concatenate([sighting.features for sighting in sightings]),
-        np.stack([sighting.crop_to_frame for sighting in sightings]),
-        person,
-        is_image,
-    )
+class _Kept:
+    """What an avatar keeps of its sightings: of a long video, all the rest would fill the memory."""
+
+    def __init__(self) -> None:
+        self.pictures: list[Bytes] = []
+        self._motions: list[Motion] = []
+        self._features: list[Floats] = []
+        self._matrices: list[Floats] = []
+        self._open: list[Floats] = []
+        self._balls: list[Floats] = []
+
+    def add(self, rgb: Bytes, sighting: Sighting) -> None:
+        self.pictures.append(rgb)
+        self._motions.append(sighting.motion)
+        self._features.append(sighting.features)
+        self._matrices.append(sighting.crop_to_frame)
+        self._open.append(sighting.eye_open)
+        self._balls.append(sighting.eye_ball)
+
+    def source(self, setup: Setup, is_image: bool) -> Source:
+        """Return the avatar."""
+        sc = self._motions[0]["kp"].reshape(-1)
+        motions = smoothed(self._motions, setup.smo_k_s)
+        person = Reference(motions, np.stack(self._open), np.stack(self._balls), sc)
+        return Source(
+            np.stack(self.pictures), np.concatenate(self._features), np.stack(self._matrices), person, is_image
+        )
 
 
 def _located(error: StudioError, index: int, is_image: bool) -> BadPortrait:
