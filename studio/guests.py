@@ -147,7 +147,9 @@ class Guests:
         guest = self._guests.get(avatar_id)
         if guest is None or guest.task is None:
             return
-        await asyncio.wait([asyncio.wrap_future(guest.task)], timeout=limit)
+        settled = asyncio.wrap_future(guest.task)
+        settled.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, even if nobody waits
+        await asyncio.wait([settled], timeout=limit)
         if not guest.task.done():
             raise AvatarNotReady("This portrait is still being prepared. Try again in a moment.")
         if error := guest.task.exception():

@@ -48,7 +48,10 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def in_detail(handler: Answer) -> Answer:
-    """Answer failures in the shape of other people's clients: status and ``{"detail": sentence}``."""
+    """Answer failures in the shape of other people's clients: status and ``{"detail": sentence}``.
+
+    They know no 415: a file that will not do is a bad request to them.
+    """
 
     @functools.wraps(handler)
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -56,7 +59,8 @@ def in_detail(handler: Answer) -> Answer:
             return await handler(request)
         except StudioError as error:
             log.info("%s %s: %s", request.method, request.path, error)
-            return web.json_response({"detail": error.message}, status=error.status, headers=retry_headers(error))
+            status = 400 if error.status == web.HTTPUnsupportedMediaType.status_code else error.status
+            return web.json_response({"detail": error.message}, status=status, headers=retry_headers(error))
 
     return answer
 

@@ -12,9 +12,9 @@ import pytest
 from studio.audio import Pcm
 from studio.beat import SAMPLES_PER_BEAT, Beat
 from studio.engine import Options
-from studio.errors import BadAudio
+from studio.errors import BadAudio, TooLarge
 from studio.pipeline import Pipeline
-from studio.source import LEAD_BEATS, Recording
+from studio.source import LEAD_BEATS, PIPE_BYTES, LiveVoice, Pipe, Recording
 from tests.fakes import FakeEngine, FakeLoaded, speech, until
 from tests.unit.test_recording import wav
 
@@ -126,3 +126,43 @@ async def test_pipeline_gets_every_sample_in_its_own_time(lookahead: int, queue_
     await pipeline.aclose()
     await loaded.scheduler.aclose()
     assert deepest <= LEAD_BEATS + lookahead + 13  # half a second more than there was room for
+
+
+async def test_live_voice_is_handed_on_as_it_comes_and_ends_with_its_pipe() -> None:
+    pcm, hearer, pipe = speech(0.5), Listener(), Pipe()
+    task = asyncio.create_task(LiveVoice(pipe).run(hearer))
+    wave = (pcm / 32767).astype("<f4").tobytes()
+    pipe.push(wave[:1001])
+    await until(lambda: hearer.heard)
+    pipe.push(wave[1001:])
+    pipe.close()
+    await task
+    assert np.array_equal(hearer.sound, pcm), "samples that were cut in two are whole again"
+    await until(lambda: not readers())
+
+
+async def test_numbers_that_are_none_are_silence_or_full_scale() -> None:
+    hearer, pipe = Listener(), Pipe()
+    pipe.push(np.array([0, 0, 0, np.nan, np.inf, -np.inf, 7], "<f4").tobytes())
+    pipe.close()
+    await LiveVoice(pipe).run(hearer)
+    assert hearer.sound.tolist() == [0, 0, 0, 0, 32767, -32767, 32767]
+
+
+async def test_voice_that_is_left_gives_its_thread_back() -> None:
+    pipe = Pipe()
+    task = asyncio.create_task(LiveVoice(pipe).run(Listener()))
+    await until(readers)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: not readers())
+
+
+def test_pipe_holds_so_much_and_no_more() -> None:
+    pipe = Pipe()
+    pipe.push(bytes(PIPE_BYTES))
+    with pytest.raises(TooLarge):
+        pipe.push(b"x")
+    assert len(pipe.read(100)) == 100
+    pipe.push(b"x")
