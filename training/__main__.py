@@ -28,6 +28,7 @@ def main() -> int:
     """Run the whole recipe; return the exit code."""
     options = _parser().parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
 
     def say(text: str) -> None:
