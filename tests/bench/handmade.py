@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.engines.portrait.features import BAND_HZ, HOPS_PER_BEAT, LEVEL, OVER_FLOOR, Features
-from studio.engines.portrait.voice import LOOK_AHEAD, MouthRow, certainty
+from studio.engines.portrait.voice import LOOK_AHEAD, MouthRow
 
 Float = NDArray[np.float32]
 
@@ -97,6 +97,11 @@ _STEADY = 20
 def ramp(value: float, start: float, width: float) -> float:
     """Return 0 below ``start``, 1 above ``start + width``, linear between."""
     return min(max((value - start) / width, 0.0), 1.0)
+
+
+def certainty(probability: float) -> float:
+    """Return a probability sharpened into a gate 0..1 (audio2mouth, section 1)."""
+    return ramp(probability, 0.25, 0.4)
 
 
 class BandVoice:
