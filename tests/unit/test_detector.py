@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from studio.engines.portrait import detector
+from studio.engines import facedetector as detector
 from studio.errors import BadPortrait
 
 

@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from studio.engine import load_engine
+from studio.engines import facedetector as detector
 from studio.engines.facemesh import Face
 from studio.engines.imagefile import read_portrait
-from studio.engines.portrait import detector, photo
+from studio.engines.portrait import photo
 from studio.engines.portrait.photo import frame_portrait, known_face, portrait_source, remember_face
 from studio.errors import BadPortrait
 from studio.library import prepare
