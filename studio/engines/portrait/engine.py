@@ -31,7 +31,7 @@ from studio.engines.portrait.take import PortraitTake
 from studio.errors import AvatarNotReady, BadMessage, ConfigError
 from studio.spec import AvatarSpec, LimitsSpec
 
-VERSION = 1
+VERSION = 2
 """Of the preparation, besides those of the rig and the face: rises when prepared avatars must be made anew."""
 IDLE_FILE = "idle.i420"
 PICTURE_BYTES = SIZE * SIZE * 3 // 2

@@ -51,11 +51,17 @@ def breath(length: int, breaths: int) -> NDArray[np.float64]:
 
 
 def blink_starts(length: int, rng: np.random.Generator) -> list[int]:
-    """Return the beats at which the eyes begin to shut, round a loop: log-normal gaps, median 3.6 s, some doubles."""
+    """Return the beats at which the eyes begin to shut, round a loop: log-normal gaps, median 3.6 s, at most one double.
+
+    The loop is short and seen again and again: a cluster of blinks in it would be a tic.
+    """
     starts = [int(rng.integers(FPS))]
+    doubled = False
     while True:
-        gap = float(np.clip(3.6 * np.exp(rng.normal(0, 0.45)), 0.8, 9.0))
-        after = starts[-1] + len(BLINK) + 2 if rng.uniform() < 0.15 else starts[-1] + round(gap * FPS)
+        gap = float(np.clip(3.6 * np.exp(rng.normal(0, 0.45)), 1.6, 9.0))
+        double = not doubled and rng.uniform() < 0.15
+        doubled |= double
+        after = starts[-1] + (len(BLINK) + 2 if double else round(gap * FPS))
         if after > length + starts[0] - FPS:
             return starts
         starts.append(after)
