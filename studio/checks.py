@@ -6,13 +6,15 @@ import importlib.util
 import os
 import shutil
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from studio.engine import ENGINES
+from studio.engine import ENGINES, load_engine
 from studio.engines.runtime import available
-from studio.library import resolved
+from studio.errors import StudioError
+from studio.library import found, resolved
 from studio.spec import AvatarSpec, StudioSpec
 from studio.weights import ENGINES_WITH_WEIGHTS, Verdict, folder_of, judge, manifest
 
@@ -101,13 +103,18 @@ def cache(folder: Path) -> Check:
 
 
 def avatar(folder: Path, spec: AvatarSpec) -> Check:
-    """Is an avatar's engine known, and was it prepared before?"""
-    engine = resolved(spec.engine)
+    """Is an avatar rightly configured, was it prepared before, and what will it keep in memory? Opens no network."""
+    subject, engine = f"avatar {spec.id}", resolved(spec.engine)
     if engine not in ENGINES:
-        return Check(f"avatar {spec.id}", False, f"there is no engine {engine}.", f"Use one of {', '.join(ENGINES)}.")
-    prepared = any((folder / "avatars" / spec.id).glob("*/prepared.json"))
-    state = "prepared" if prepared else "will be prepared at the next start"
-    return Check(f"avatar {spec.id}", True, f"{engine}, {state}")
+        return Check(subject, False, f"there is no engine {engine}.", f"Use one of {', '.join(ENGINES)}.")
+    try:
+        with closing(load_engine(engine)) as loaded:
+            prepared = found(loaded, spec, folder)
+    except StudioError as error:
+        return Check(subject, False, f"{engine}: {error.message}")
+    if prepared is None:
+        return Check(subject, True, f"{engine}, will be prepared at the next start")
+    return Check(subject, True, f"{engine}, prepared" + (f". {prepared.memory}" if prepared.memory else ""))
 
 
 def weights(spec: StudioSpec) -> list[Check]:

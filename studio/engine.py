@@ -30,6 +30,10 @@ ENGINES: Mapping[str, str] = {
 """Engine name -> ``module:class``."""
 
 
+MEMORY = "memory"
+"""Subject of the finding that says what an avatar and a visit to it keep in memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One line of a preparation report."""
@@ -49,6 +53,11 @@ class Prepared:
     folder: Path
     """``<cache>/avatars/<id>/<fingerprint>``; holds what the engine wrote, never pickles."""
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def memory(self) -> str:
+        """What it keeps in memory while the studio runs, a sentence; empty where its engine does not say."""
+        return next((finding.text for finding in self.findings if finding.subject == MEMORY), "")
 
 
 @dataclass(frozen=True, slots=True)

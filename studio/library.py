@@ -158,8 +158,7 @@ class Library(Generic[S]):
             engine.close()
 
     def _load(self, shelf: Shelf[S], report: Report) -> None:
-        engine, scheduler = self.engine(shelf.engine_name)
-        spec = shelf.spec
+        spec, (engine, scheduler) = shelf.spec, self.engine(shelf.engine_name)
 
         def progress(done: float, phrase: str) -> None:
             if self._stopping.is_set():
@@ -170,6 +169,7 @@ class Library(Generic[S]):
         shelf.thumbnail, shelf.still = picture.thumbnail(avatar.idle(0)), picture.thumbnail(avatar.idle(0), STILL_SIDE)
         shelf.loop = _loop(avatar, prepared.folder / LOOP)
         shelf.findings = prepared.findings
+        log.info("avatar %s is ready. %s", spec.id, prepared.memory)
         shelf.loaded = LoadedAvatar(spec, engine, scheduler, avatar)
         report(spec.id, 1.0, "ready")
 
@@ -198,8 +198,8 @@ def prepare(engine: Engine, spec: AvatarSpec, cache: Path, progress: Progress) -
     """
     shelf = cache / "avatars" / spec.id
     folder = shelf / engine.fingerprint(spec)
-    if not spec.preparation and (found := _cached(spec, folder)):
-        return found
+    if not spec.preparation and (there := _cached(spec, folder)):
+        return there
     try:
         shelf.mkdir(parents=True, exist_ok=True)
         _sweep(shelf, folder)
@@ -217,6 +217,11 @@ def prepare(engine: Engine, spec: AvatarSpec, cache: Path, progress: Progress) -
         with contextlib.suppress(OSError):  # an empty shelf: nothing came of this avatar
             shelf.rmdir()
     return Prepared(spec, folder, findings)
+
+
+def found(engine: Engine, spec: AvatarSpec, cache: Path) -> Prepared | None:
+    """Return the avatar if the cache has it as it is configured now; raises what `Engine.fingerprint` does."""
+    return _cached(spec, cache / "avatars" / spec.id / engine.fingerprint(spec))
 
 
 def bring_in(engine: Engine, spec: AvatarSpec, cache: Path, progress: Progress) -> tuple[Prepared, Avatar]:

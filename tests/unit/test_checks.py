@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import shutil
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from studio import checks
+from studio.engine import MEMORY, Finding, load_engine
 from studio.engines.runtime import Available
+from studio.library import MARK, bring_in
 from studio.spec import AvatarSpec, StudioSpec
 
 CARD = AvatarSpec("card", Path("/nowhere"), engine="testcard")
@@ -51,12 +55,32 @@ def test_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytes
     assert (check.good, check.needed, check.remedy) == (False, True, "Set cache to a folder of yours.")
 
 
-def test_avatar_that_was_prepared_is_known(tmp_path: Path) -> None:
+def test_avatar_that_was_prepared_as_configured_is_known(tmp_path: Path) -> None:
     assert "will be prepared" in checks.avatar(tmp_path, CARD).text
-    folder = tmp_path / "avatars" / "card" / "0123"
-    folder.mkdir(parents=True)
-    (folder / "prepared.json").touch()
+    bring_in(load_engine("testcard"), CARD, tmp_path, lambda done, phrase: None)
     assert checks.avatar(tmp_path, CARD).text == "testcard, prepared"
+    assert "will be prepared" in checks.avatar(tmp_path, replace(CARD, options={"beep": True})).text
+
+
+@pytest.mark.parametrize("engine", ["ditto", "musetalk"])
+def test_memory_of_a_prepared_avatar_is_told(tmp_path: Path, engine: str) -> None:
+    options = {"checkpoint": str(tmp_path / "checkpoint")}
+    spec = AvatarSpec("someone", tmp_path / "someone.png", engine=engine, options=options)
+    spec.source.write_bytes(b"only its bytes matter")
+    assert "will be prepared" in checks.avatar(tmp_path, spec).text
+    folder = tmp_path / "avatars" / spec.id / load_engine(engine).fingerprint(spec)
+    folder.mkdir(parents=True)
+    finding = asdict(Finding(MEMORY, True, "It keeps 12 MB."))
+    (folder / MARK).write_text(json.dumps({"engine": engine, "findings": [finding]}))
+    assert checks.avatar(tmp_path, spec).text == f"{engine}, prepared. It keeps 12 MB."
+
+
+def test_avatar_that_is_wrongly_configured_is_told_in_words(tmp_path: Path) -> None:
+    wrong = checks.avatar(tmp_path, AvatarSpec("x", tmp_path / "x.png", engine="ditto", options={"crop_scale": "big"}))
+    assert (wrong.good, wrong.needed) == (False, False)
+    assert wrong.text == "ditto: Ditto's option crop_scale is a number from 1 to 10, not 'big'."
+    gone = checks.avatar(tmp_path, AvatarSpec("x", tmp_path / "x.png", engine="portrait"))
+    assert not gone.good and "x.png" in gone.text
     unknown = checks.avatar(tmp_path, AvatarSpec("x", tmp_path, engine="sketch"))
     assert (unknown.good, unknown.text) == (False, "there is no engine sketch.")
 

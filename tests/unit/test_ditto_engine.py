@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import tracemalloc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from studio.beat import SAMPLES_PER_BEAT, AudioChunk, Beat
 from studio.engine import Options, Prepared
 from studio.engines.ditto import idle, store
 from studio.engines.ditto.engine import DittoAvatar, DittoEngine
+from studio.engines.ditto.take import take_bytes
 from studio.errors import AvatarNotReady, BadMessage, BadNetwork, ConfigError, EngineFault
 from studio.outputs.movie import render_movie
 from studio.spec import AvatarSpec
@@ -127,6 +130,25 @@ def test_fingerprint_changes_with_options_and_not_with_the_way_of_rendering(whol
     own = engine.fingerprint(spec)
     assert engine.fingerprint(replace(spec, options={**spec.options, "crop_scale": 2.0})) != own
     assert engine.fingerprint(replace(spec, options={**spec.options, "online_mode": True})) == own
+
+
+@pytest.mark.parametrize("latency", ["released", "lowest"])
+def test_a_visit_keeps_what_the_preparation_said_and_no_more(
+    whole: Set, sound: NDArray[np.int16], latency: str
+) -> None:
+    options = Options(values={"latency": latency, "sampling_timesteps": 30})
+    talk = chunks(np.tile(sound, 3))
+    whole.play(sound, options.values)
+    tracemalloc.start()
+    try:
+        take = whole.engine.begin(whole.avatar, options)
+        for chunk in talk:
+            whole.engine.step([(take, chunk)])
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.8 * take_bytes(take.player.setup) < kept < 1.05 * take_bytes(take.player.setup)
 
 
 class Nonsense:

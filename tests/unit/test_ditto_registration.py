@@ -184,7 +184,10 @@ def test_findings_speak_of_size_room_and_eyes(tmp_path: Path) -> None:
     source, findings = register(tmp_path / "me.png", setup_of(), cast(), lambda done, _: told.append(done))
     assert source.is_image
     assert [finding.subject for finding in findings] == ["face size", "frame", "eyes", "memory"]
-    assert "keeps 9 MB" in findings[3].text
+    assert findings[3].text == (
+        "The avatar keeps 8.6 MB for all visits (8.4 MB of them, its features, on the GPU where there is one), each "
+        "visit up to 5.0 MB more."
+    )
     assert all(finding.text.endswith(".") for finding in findings)
     assert told == sorted(told)
     assert told[-1] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -11,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from studio import library
-from studio.engine import Engine, Finding, Prepared, Progress
+from studio.engine import MEMORY, Engine, Finding, Prepared, Progress
 from studio.errors import AvatarNotFound, AvatarNotReady, BadNetwork, BadPortrait, ConfigError
-from studio.library import MARK, Library, bring_in, prepare, resolved
+from studio.library import MARK, Library, bring_in, found, prepare, resolved
 from studio.spec import AvatarSpec, StudioSpec
 from tests.fakes import FakeAvatar, FakeEngine
 
@@ -74,6 +75,23 @@ def test_avatar_is_prepared_once(tmp_path: Path, painter: Painter) -> None:
     prepare(painter, spec("a", preparation=True), tmp_path, silent)
     assert painter.prepared == ["a", "a"]
     assert [path.name for path in first.folder.parent.iterdir()] == ["fake"]
+
+
+def test_what_an_avatar_keeps_in_memory_is_logged_at_start(
+    tmp_path: Path, painter: Painter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(painter, "prepare", lambda *_: [FINDING, Finding(MEMORY, True, "It keeps 12 MB.")])
+    monkeypatch.setattr(painter, "load", lambda prepared: FakeAvatar())
+    with caplog.at_level(logging.INFO, "studio.library"):
+        shelves(tmp_path, spec("a")).load(silent)
+    assert caplog.messages == ["avatar a is ready. It keeps 12 MB."]
+
+
+def test_looking_into_the_cache_prepares_nothing(tmp_path: Path, painter: Painter) -> None:
+    assert found(painter, spec("a"), tmp_path) is None
+    made = prepare(painter, spec("a"), tmp_path, silent)
+    assert found(painter, spec("a"), tmp_path) == made
+    assert painter.prepared == ["a"]
 
 
 @pytest.mark.parametrize("mark", ["", "{}", "[]", '{"findings": [{"x": 1}]}', "\x00"])

@@ -9,7 +9,7 @@ from studio import picture
 from studio.engines.musetalk.boxes import calmed
 from studio.engines.musetalk.masks import crop_box
 from studio.engines.musetalk.report import findings
-from studio.engines.musetalk.store import FILES, Draft, Stored
+from studio.engines.musetalk.store import FILES, Draft, Stored, held_bytes
 from studio.engines.musetalk.types import LATENT, Box, Frame
 from studio.errors import AvatarNotReady, BadPortrait
 
@@ -45,6 +45,7 @@ def test_frames_come_back_as_they_were(tmp_path: Path) -> None:
         assert np.array_equal(stored.mask(index, sharp=True), cut(sharp, one, one.box))
         assert np.array_equal(picture.to_rgb(stored.pictures[index])[0, 0], one.picture[0, 0])
     assert stored.memory_bytes > 3 * 4 * np.prod(LATENT)
+    assert stored.memory_bytes == held_bytes([stored.box(index) for index in range(3)])
 
 
 def test_odd_sides_lose_a_row_and_a_column(tmp_path: Path) -> None:

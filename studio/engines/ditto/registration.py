@@ -13,12 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from studio.engine import Finding, Progress
+from studio.engine import MEMORY, Finding, Progress
 from studio.engines.ditto import detect, eyes
 from studio.engines.ditto.crop import crop_matrix, cut, inverse, moved
 from studio.engines.ditto.detect import Landmarks, Network
 from studio.engines.ditto.options import Setup
-from studio.engines.ditto.source import Frames, kept_bytes, open_source
+from studio.engines.ditto.source import FEATURE_BYTES, Frames, kept_bytes, open_source
+from studio.engines.ditto.take import take_bytes
 from studio.engines.ditto.types import WIDTHS, Bytes, Floats, Motion, Reference, Source
 from studio.errors import AvatarNotReady, BadPortrait, StudioError
 
@@ -84,7 +85,7 @@ def register(
     source = register_frames(frames, setup, networks, finder, watch)
     assert first is not None
     report(1.0, "the face is known")
-    return source, findings_of(first, source)
+    return source, findings_of(first, source, setup)
 
 
 def register_frames(
@@ -120,7 +121,7 @@ def register_frames(
     return kept.source(setup, frames.is_image)
 
 
-def findings_of(first: Sighting, source: Source) -> Sequence[Finding]:
+def findings_of(first: Sighting, source: Source, setup: Setup) -> Sequence[Finding]:
     """Return what is good about an avatar's first frame, and what could be better."""
     face = float(np.ptp(first.landmarks.points, axis=0).max())
     zoom = float(np.hypot(*first.crop_to_frame[:2, 0]))
@@ -129,7 +130,6 @@ def findings_of(first: Sighting, source: Source) -> Sequence[Finding]:
     outside = np.maximum(-corners, corners - (width, height)).max()
     over = max(float(outside), 0.0) / (zoom * CROP_SIDE)
     narrow = float(first.eye_open.min())
-    memory = len(source.frames) * kept_bytes(source.frames[0]) / 1e6
     return (
         Finding(
             "face size", zoom > LEAST_ZOOM,
@@ -145,8 +145,18 @@ def findings_of(first: Sighting, source: Source) -> Sequence[Finding]:
             "eyes", narrow > LEAST_OPEN,
             "Both eyes are open." if narrow > LEAST_OPEN else "An eye is nearly closed: use a picture with open eyes.",
         ),
-        Finding("memory", True, f"While the studio runs, the avatar keeps {memory:.0f} MB, once for all visitors."),
+        Finding(MEMORY, True, memory_of(source, setup)),
     )  # fmt: skip
+
+
+def memory_of(source: Source, setup: Setup) -> str:
+    """Return what an avatar and each visit keep in memory while the studio runs, in words."""
+    count = len(source.frames)
+    whole, features = count * kept_bytes(source.frames[0]), count * FEATURE_BYTES
+    return (
+        f"The avatar keeps {whole / 1e6:.1f} MB for all visits ({features / 1e6:.1f} MB of them, its features, on the "
+        f"GPU where there is one), each visit up to {take_bytes(setup) / 1e6:.1f} MB more."
+    )
 
 
 def found_by(networks: Mapping[str, Network]) -> Finder:

@@ -14,13 +14,13 @@ from typing import Final, Protocol
 import numpy as np
 
 from studio.beat import SAMPLES_PER_BEAT, AudioChunk
-from studio.engines.ditto.condition import Condition
-from studio.engines.ditto.motion import OnlineMotion, Request
+from studio.engines.ditto.condition import SPEECH_DIM, Condition
+from studio.engines.ditto.motion import KEPT, OnlineMotion, Request
 from studio.engines.ditto.options import Setup
 from studio.engines.ditto.sampler import FRAMES, Noise, draw
 from studio.engines.ditto.speech import FRAMES as HEARD
 from studio.engines.ditto.speech import HOP, LEAD, WINDOW, SpeechStream, wave_of
-from studio.engines.ditto.types import Floats, Motion, motion_of
+from studio.engines.ditto.types import MOTION_DIM, Floats, Motion, motion_of
 from studio.engines.loop import mirror
 
 GROWTH: Final = 0.25
@@ -44,6 +44,12 @@ def delay_beats(overlap: int) -> int:
         samples = HOP * (windows - 1) + WINDOW - LEAD
         latest = max(latest, -(-samples // SAMPLES_PER_BEAT) - 1 - block * fresh)
     return latest
+
+
+def take_bytes(setup: Setup) -> int:
+    """Return what a visit keeps in memory, at the most: noise for each step, and the newest results and features."""
+    noise = (setup.sampling_timesteps - 1) * FRAMES * MOTION_DIM
+    return np.float32().itemsize * (noise + KEPT * (MOTION_DIM + SPEECH_DIM))
 
 
 class Retargeter(Protocol):

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from studio.beat import FPS, SAMPLES_PER_BEAT
 from studio.engines.musetalk import windows
-from studio.engines.musetalk.mel import SEGMENT, LogPower, log_mel
+from studio.engines.musetalk.mel import LOG_POWER_BYTES, SEGMENT, LogPower, log_mel
 from studio.engines.musetalk.networks import Networks
-from studio.engines.musetalk.types import STATES, WIDTH, Floats
+from studio.engines.musetalk.types import FACE, STATES, WIDTH, Floats
 
 BEFORE = 12
 """Beats (0.48 s) of what was heard before an utterance that its canvas begins with; silence where there was nothing."""
@@ -26,6 +26,9 @@ FULL = 28 * FPS
 """Beats on a canvas after which a new one begins in the midst of speech."""
 KEPT = 8 * FPS
 """Beats that the latter begins with."""
+VISIT_BYTES = LOG_POWER_BYTES + KEPT * SAMPLES_PER_BEAT * 2 + 4 * 3 * FACE * FACE
+"""What a visit keeps in memory: its canvas, the sound that the next one may begin with, and the faces made last,
+four at the most."""
 ROWS_PER_BEAT = windows.ROW_RATE // FPS
 
 Pcm = NDArray[np.int16]

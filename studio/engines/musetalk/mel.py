@@ -21,6 +21,8 @@ WINDOW = 400
 FRAMES = 3000
 SEGMENT = FRAMES * HOP
 """480000 samples: 30 s."""
+LOG_POWER_BYTES = 4 * (SEGMENT + WINDOW + BANDS * FRAMES)
+"""Of a growing sound."""
 _FLOOR = 8.0
 _LEAST = 1e-10
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from studio.beat import FPS
-from studio.engine import Finding
+from studio.engine import MEMORY, Finding
 from studio.engines.musetalk.boxes import jitter
+from studio.engines.musetalk.hearing import VISIT_BYTES
+from studio.engines.musetalk.store import held_bytes
 from studio.engines.musetalk.types import FACE, Box
 from studio.spec import LimitsSpec
 
@@ -34,7 +36,7 @@ def findings(boxes: Sequence[Box], lost: int, size: tuple[int, int]) -> list[Fin
         lost: Frames without a face.
         size: Width and height of the pictures.
     """
-    return [_face(boxes), _jitter(boxes), _lost(lost), _length(len(boxes)), _memory(len(boxes), size)]
+    return [_face(boxes), _jitter(boxes), _lost(lost), _length(len(boxes)), _memory(boxes, size)]
 
 
 def _face(boxes: Sequence[Box]) -> Finding:
@@ -71,9 +73,12 @@ def _length(count: int) -> Finding:
     return Finding("length", True, f"{count} frames, {seconds:.1f} seconds, played forth and back.")
 
 
-def _memory(count: int, size: tuple[int, int]) -> Finding:
-    needed, limit = count * size[0] * size[1] * 3 / 2 / 1e6, LimitsSpec().avatar_memory_mb
-    if needed > limit:
-        text = f"Its pictures take {needed:.0f} MB, more than {limit}: where memory is short they come from the disk."
-        return Finding("memory", False, text)
-    return Finding("memory", True, f"Its pictures take {needed:.0f} MB.")
+def _memory(boxes: Sequence[Box], size: tuple[int, int]) -> Finding:
+    needed, limit = len(boxes) * size[0] * size[1] * 3 / 2 / 1e6, LimitsSpec().avatar_memory_mb
+    fits = needed <= limit
+    too_much = "" if fits else f", more than {limit}: where memory is short they come from the disk"
+    text = (
+        f"The avatar keeps {held_bytes(boxes) / 1e6:.1f} MB for all visits, each visit up to {VISIT_BYTES / 1e6:.1f} "
+        f"MB more. Its pictures take {needed:.1f} MB{too_much}."
+    )
+    return Finding(MEMORY, fits, text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +43,12 @@ def face_masks(frame: Frame, box: Box) -> Bytes:
     cut = both[:, y0 - top : y1 - top, x0 - left : x1 - left]
     assert cut.shape == (2, y1 - y0, x1 - x0), "the masks cover the box"
     return cut
+
+
+def held_bytes(boxes: Sequence[Box]) -> int:
+    """Return what a prepared avatar holds in memory besides its pictures: see `Stored.memory_bytes`."""
+    masks = sum(2 * (x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes)
+    return masks + len(boxes) * (_BOX_BYTES + _LATENT_BYTES)
 
 
 class Draft:
