@@ -1,32 +1,34 @@
 """The drawn face goes back into the avatar's frame, inside a mask that fades towards its edges.
 
-out = trunc(mask * face + (1 - mask) * frame), with face and mask carried into the frame by one bilinear warp: the mask
-travels as the fourth channel, so that nothing as large as a frame has to be kept for each template frame. Only the
-face's bounding box is touched; the rest of the picture is made once. Specification: section 10.
+out = trunc(mask * face + (1 - mask) * frame), with face and mask carried into the frame by a bilinear warp.
+Specification: section 10. A live picture is made in I420 from the start, which takes half the samples: the face becomes
+Y, U and V once, before it is enlarged, and each plane is warped and mixed by itself. As all steps but the roundings are
+linear, no byte is more than 1 away from that of the picture made in RGB and converted.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from studio import picture
 from studio.engines.ditto.types import Bytes, Floats
 
 SIDE: Final = 512
 """Pixels of a drawn face."""
-STRIP: Final = 64
-"""Rows, an even number, that are warped at a time: they stay in the processor's cache until they are blended."""
-REACH: Final = 2
-"""Pixels by which a bounding box is larger than the face's corners ask for."""
+RGB: Final = np.eye(3, 4, dtype=np.float32)
+I420: Final = np.array(
+    [[269484, 528482, 102760, 16 << 20], [-155188, -305135, 460324, 128 << 20], [460324, -385875, -74448, 128 << 20]]
+).astype(np.float32) / np.float32(1 << 20)
+"""Y, U and V of red, green, blue and 1: ITU-R BT.601 in limited range, as OpenCV has it."""
+BIAS: Final = tuple(float(0.5 - 0.5 * one[:3].sum()) for one in I420)
+"""Of Y, U and V: a half for rounding, less what colours without their fractions, a half each, would have lost."""
 
 
 @cache
@@ -47,52 +49,29 @@ def mask() -> Floats:
     return single
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """Where a face lies in a frame: even pixels, ends exclusive."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def columns(self) -> slice:
-        """Left to right."""
-        return slice(self.left, self.right)
-
-
-def box_of(crop_to_frame: Floats, height: int, width: int) -> Box:
-    """Return the part of a frame (even sides) that a face can touch; empty where it lies outside."""
-    corners = np.array([[0, 0, 1], [SIDE, 0, 1], [0, SIDE, 1], [SIDE, SIDE, 1]]) @ crop_to_frame[:2].T
-    low = np.floor(corners.min(axis=0)).astype(int) - REACH
-    high = np.ceil(corners.max(axis=0)).astype(int) + REACH
-    left, top = (int(n) // 2 * 2 for n in np.clip(low, 0, (width, height)))
-    right, bottom = (-(-int(n) // 2) * 2 for n in np.clip(high, 0, (width, height)))
-    return Box(left, top, right, bottom) if left < right and top < bottom else Box(0, 0, 0, 0)
-
-
 def render(face: Floats) -> Floats:
     """Return a drawn face (3, 512, 512) as colours (512, 512, 3) 0..255, not rounded."""
-    colours = np.empty(face.shape, np.float32)
-    kernels().fill(face, colours)
-    return np.ascontiguousarray(colours.transpose(1, 2, 0))
+    return np.ascontiguousarray(np.clip(face * np.float32(255), 0, 255).transpose(1, 2, 0))
 
 
 class Kernels(Protocol):
-    """`pastekernels` or `pasteportable`: of the same numbers."""
+    """`pastekernels` or `pasteportable`: the same but for roundings. A face's planes are in the form of each."""
 
     @staticmethod
-    def fill(face: Floats, out: Floats) -> None:
-        """See `pasteportable.fill`."""
+    def room() -> NDArray[Any]:
+        """See `pasteportable.room`."""
 
     @staticmethod
-    def blend(weight: Floats, colour: Floats, plane: Bytes) -> None:
-        """See `pasteportable.blend`."""
+    def weights(mask: Floats) -> NDArray[Any]:
+        """See `pasteportable.weights`."""
 
     @staticmethod
-    def convert(red: Bytes, green: Bytes, blue: Bytes, y: Bytes, u: Bytes, v: Bytes) -> None:
-        """See `pasteportable.convert`."""
+    def spread(face: Floats, factors: Floats, out: NDArray[Any]) -> None:
+        """See `pasteportable.spread`."""
+
+    @staticmethod
+    def draw(plane: NDArray[Any], mask: NDArray[Any], back: NDArray[np.float64], bias: float, out: Bytes) -> None:
+        """See `pasteportable.draw`."""
 
 
 def kernels() -> Kernels:
@@ -101,39 +80,21 @@ def kernels() -> Kernels:
     return cast(Kernels, import_module(f"studio.engines.ditto.{name}"))
 
 
-class Scratch(threading.local):
-    """Memory that one thread uses again and again: fresh pages would cost more than the arithmetic."""
-
-    def __init__(self) -> None:
-        self.face = np.empty((SIDE, SIDE, 4), np.float32)
-        """Colours 0..255 and the mask."""
-        self.colours = np.empty((3, SIDE, SIDE), np.float32)
-        self._strips: dict[tuple[int, int], tuple[Floats, list[Floats], list[Bytes]]] = {}
-
-    def strip(self, height: int, width: int) -> tuple[Floats, list[Floats], list[Bytes]]:
-        """Return room for a strip: (h, w, 4), four planes (h, w), and three planes (h, w) of bytes."""
-        if (height, width) not in self._strips:
-            whole = np.empty((height, width, 4), np.float32)
-            planes = [np.empty((height, width), np.float32) for _ in range(4)]
-            self._strips[height, width] = whole, planes, [np.empty((height, width), np.uint8) for _ in range(3)]
-        return self._strips[height, width]
-
-
 class Painter:
     """Pastes faces into the frames of one avatar; any thread.
 
     Args:
         frames: (n, H, W, 3) RGB, even sides.
         crop_to_frame: (n, 3, 3)
+        tools: Kernels other than `kernels()`.
     """
 
-    def __init__(self, frames: Bytes, crop_to_frame: Floats) -> None:
+    def __init__(self, frames: Bytes, crop_to_frame: Floats, tools: Kernels | None = None) -> None:
         self._frames = frames
-        self._matrices = crop_to_frame
-        self._boxes = [box_of(matrix, *frames.shape[1:3]) for matrix in crop_to_frame]
-        self._scratch = Scratch()
-        own = kernels()
-        self._fill, self._blend, self._convert = own.fill, own.blend, own.convert
+        self._tools = tools or kernels()
+        self._back = np.linalg.inv(crop_to_frame.astype(np.float64))[:, :2]
+        self._mask = self._tools.weights(mask())
+        self._scratch = threading.local()
         self._pictures = [picture.from_rgb(frame) for frame in frames]
 
     def rgb(self, template: int, face: Floats) -> Bytes:
@@ -143,36 +104,25 @@ class Painter:
             template: 0 .. n - 1.
             face: (3, 512, 512) RGB, nominally 0..1; what exceeds that is clipped.
         """
-        whole: Bytes = self._frames[template].copy()
-        columns = self._boxes[template].columns
-        for rows, colours in self._strips(template, face):
-            whole[rows, columns] = cv2.merge(colours)
-        return whole
+        colours = np.ascontiguousarray(self._frames[template].transpose(2, 0, 1))
+        for plane, colour in zip(self._spread(face, RGB), colours, strict=True):
+            self._tools.draw(plane, self._mask, self._back[template], 0.0, colour)
+        return np.ascontiguousarray(colours.transpose(1, 2, 0))
 
     def picture(self, template: int, face: Floats) -> Bytes:
-        """Return the same as I420, (H * 3 // 2, W)."""
+        """Return the same as I420, (H * 3 // 2, W); chroma is that of each square's first pixel."""
         whole = self._pictures[template].copy()
-        y, u, v = picture.planes(whole)
-        columns = self._boxes[template].columns
-        half = slice(columns.start // 2, columns.stop // 2)
-        for rows, (red, green, blue) in self._strips(template, face):
-            halves = slice(rows.start // 2, rows.stop // 2)
-            self._convert(red, green, blue, y[rows, columns], u[halves, half], v[halves, half])
+        full = self._back[template]
+        half = full * (2, 2, 1)
+        planes = zip(self._spread(face, I420), picture.planes(whole), (full, half, half), BIAS, strict=True)
+        for plane, out, back, bias in planes:
+            self._tools.draw(plane, self._mask, back, bias, out)
         return whole
 
-    def _strips(self, template: int, face: Floats) -> Iterator[tuple[slice, list[Bytes]]]:
-        """Yield rows of a template frame and their three colour planes, within the face's box; valid until the next."""
-        scratch, box = self._scratch, self._boxes[template]
-        self._fill(face, scratch.colours)
-        cv2.merge([*scratch.colours, mask()], scratch.face)
-        matrix = self._matrices[template][:2].astype(np.float64)
-        for top in range(box.top, box.bottom, STRIP):
-            rows = slice(top, min(top + STRIP, box.bottom))
-            shifted = matrix - [[0, 0, box.left], [0, 0, top]]
-            warped, colours, planes = scratch.strip(rows.stop - top, box.right - box.left)
-            cv2.warpAffine(scratch.face, shifted, warped.shape[1::-1], dst=warped, flags=cv2.INTER_LINEAR)
-            cv2.split(warped, colours)
-            cv2.split(self._frames[template, rows, box.columns], planes)
-            for colour, plane in zip(colours, planes, strict=False):
-                self._blend(colours[3], colour, plane)
-            yield rows, planes
+    def _spread(self, face: Floats, factors: Floats) -> NDArray[Any]:
+        """Return the planes of a face in memory that a thread uses again and again: fresh pages cost more."""
+        if not hasattr(self._scratch, "room"):
+            self._scratch.room = self._tools.room()
+        room: NDArray[Any] = self._scratch.room
+        self._tools.spread(face, factors, room)
+        return room

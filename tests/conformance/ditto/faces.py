@@ -14,7 +14,8 @@ import numpy as np
 from studio.engines.ditto import detect, eyes, retarget
 from studio.engines.ditto.crop import crop_matrix, cut
 from studio.engines.ditto.options import setup_of
-from studio.engines.ditto.paste import kernels, mask
+from studio.engines.ditto.paste import mask
+from studio.engines.ditto.pasteportable import blend
 from studio.engines.ditto.registration import smoothed
 from studio.engines.ditto.retarget import Retarget
 from studio.engines.ditto.source import fitted
@@ -109,12 +110,7 @@ def pastes(units: Arrays) -> Iterator[Verdict]:
     yield judge("units", "mask512_sum", whole.sum().reshape(1), units["mask512_sum"], 1.0)
     small = cv2.resize(whole, (64, 64), interpolation=cv2.INTER_AREA)
     yield judge("units", "mask512_thumb", np.asarray(small), units["mask512_thumb"], SMALL)
-    blend = kernels().blend
-    out = units["blend_frame"].copy()
-    for channel in range(3):
-        plane, colour = out[..., channel].copy(), np.ascontiguousarray(units["blend_warped"][..., channel])
-        blend(units["blend_mask"], colour, plane)
-        out[..., channel] = plane
+    out = blend(units["blend_mask"][..., None], units["blend_warped"], units["blend_frame"])
     yield judge("units", "blend_out", out, units["blend_out"], 1.0)
 
 
