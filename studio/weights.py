@@ -15,7 +15,7 @@ from typing import Any
 from studio.config import home, workplace
 from studio.engines.ditto import checkpoint as ditto
 from studio.engines.musetalk import networks as musetalk
-from studio.engines.network import Port
+from studio.engines.network import Port, Shape, shown
 from studio.engines.onnxheader import read_header
 from studio.errors import AvatarNotReady
 
@@ -25,7 +25,7 @@ LEAST_PART = 0.9
 MOST_PART = 2.0
 """And one with more: Ditto's speech network holds 1.2 times its published parameters (a baked-in context)."""
 
-End = tuple[tuple[str, ...], Sequence[int | None]]
+End = tuple[tuple[str, ...], Shape]
 """One end of a network: its names, and its shape with None for any length."""
 
 
@@ -148,7 +148,7 @@ def _ends(weight: Weight) -> tuple[list[End], list[End]]:
     return [(end.names, end.shape) for end in aliased.inputs], [(end.names, end.shape) for end in aliased.outputs]
 
 
-def _named(side: Mapping[str, Sequence[int | None]]) -> list[End]:
+def _named(side: Mapping[str, Shape]) -> list[End]:
     return [((name,), shape) for name, shape in side.items()]
 
 
@@ -159,16 +159,12 @@ def _misfit(ports: Sequence[Port], ends: Sequence[End]) -> str:
         named = [port for port in left if port.name in names]
         fitting = [port for port in named or left if _fits(port, shape)]
         if not fitting:
-            axes = " × ".join("any" if side is None else str(side) for side in shape)
             there = ", ".join(map(str, named or ports))[:120]
-            return f"it lacks {names[0]} [{axes}], and has {there}"
+            return f"it lacks {names[0]} {shown(shape)}, and has {there}"
         left.remove(fitting[0])
     return ""
 
 
-def _fits(port: Port, shape: Sequence[int | None]) -> bool:
+def _fits(port: Port, shape: Shape) -> bool:
     """Tell whether a port has a shape, as far as the file says; a decoder may give finished pictures instead."""
-    if port.shape is None or (port.dtype.kind == "u" and tuple(port.shape[1:]) == musetalk.BAKED[1:]):
-        return True
-    axes = zip(port.shape, shape, strict=False)
-    return len(port.shape) == len(shape) and all(None in pair or pair[0] == pair[1] for pair in axes)
+    return port.fits(shape) or (port.dtype.kind == "u" and port.fits(musetalk.BAKED))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -20,6 +21,8 @@ from studio.errors import EngineFault
 
 Feeds: TypeAlias = Mapping[str, Array]
 """Name of an input -> its array, on the host or on the device."""
+Shape: TypeAlias = Sequence[int | EllipsisType | None]
+"""What is expected of an array's axes; None: any length, ``...``: any number of axes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,29 @@ class Port:
         """Length of the first axis; None where it is free or unknown, or where there is no axis."""
         return self.shape[0] if self.shape else None
 
+    def fits(self, shape: Shape) -> bool:
+        """Tell whether this end is as expected, as far as the file says."""
+        if self.shape is None:
+            return True
+        wanted = list(shape)
+        if ... in wanted:
+            at = wanted.index(...)
+            wanted[at : at + 1] = [None] * (len(self.shape) - len(wanted) + 1)
+        axes = zip(self.shape, wanted, strict=False)
+        return len(self.shape) == len(wanted) and all(None in pair or pair[0] == pair[1] for pair in axes)
+
     def admits(self, shape: Sequence[int]) -> bool:
         """Tell whether an array of ``shape`` fits; its first axis is not looked at."""
         if self.shape is None:
             return True
         axes = zip(self.shape[1:], shape[1:], strict=False)
         return len(shape) == len(self.shape) and all(want in (None, have) for want, have in axes)
+
+
+def shown(shape: Shape) -> str:
+    """Return a shape for people: ``[1 x ? x 1024]``."""
+    words: Mapping[object, str] = {None: "?", ...: "..."}
+    return f"[{' x '.join(words.get(axis, str(axis)) for axis in shape)}]"
 
 
 class Backend(Protocol):

@@ -6,13 +6,13 @@ Knows which runtimes there are and in which order they are tried, not what the n
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from studio.engines.cudamemory import cuda_memory
 from studio.engines.device import Array, DeviceArray, host, is_finite, join
-from studio.engines.network import Backend, Model, Port
+from studio.engines.network import Backend, Model, Port, Shape, shown
 from studio.engines.onnxcuda import OnnxCudaBackend, usable
 from studio.engines.onnxmodel import OnnxBackend
 from studio.engines.onnxmodel import load_library as load_onnxruntime
@@ -28,8 +28,6 @@ __all__ = [
     "available", "host", "is_finite", "join", "open_model",
 ]  # fmt: skip
 
-Shape = Sequence[int | None]
-"""What an engine expects of an axis; None: any length."""
 RUNTIMES = ("tensorrt", "cuda", "cpu")
 """Best first; ``auto`` tries them in this order."""
 
@@ -160,19 +158,10 @@ def _compare(model: Model, path: Path, inputs: Mapping[str, Shape], outputs: Map
             port = ports.get(name)
             if port is None:
                 raise _stranger(path, f"it has no {kind} {name!r}", f"{kind}s: {', '.join(map(str, there))}")
-            if not _fits(port, shape):
-                expected = " x ".join("?" if axis is None else str(axis) for axis in shape)
-                raise _stranger(path, f"its {kind} {port} should be [{expected}]", "")
+            if not port.fits(shape):
+                raise _stranger(path, f"its {kind} {port} should be {shown(shape)}", "")
     if surplus:
         raise _stranger(path, f"it has an unknown input {min(surplus)!r}", "")
-
-
-def _fits(port: Port, shape: Shape) -> bool:
-    """Tell whether a network's axis is free or as long as expected, for all axes."""
-    if port.shape is None:
-        return True
-    axes = zip(port.shape, shape, strict=False)
-    return len(port.shape) == len(shape) and all(have in (None, want) or want is None for have, want in axes)
 
 
 def _stranger(path: Path, why: str, detail: str) -> BadNetwork:

@@ -136,7 +136,7 @@ def test_fingerprint_changes_with_options_and_not_with_the_way_of_rendering(whol
 def test_a_visit_keeps_what_the_preparation_said_and_no_more(
     whole: Set, sound: NDArray[np.int16], latency: str
 ) -> None:
-    options = Options(values={"latency": latency, "sampling_timesteps": 30})
+    options = Options(values={"latency": latency, "sampling_timesteps": 10})
     talk = chunks(np.tile(sound, 3))
     whole.play(sound, options.values)
     tracemalloc.start()

@@ -27,7 +27,7 @@ _PRECISION = re.compile(r"_fp(16|32)\.engine$")
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What goes into a network and comes out of it; None: any length."""
+    """What goes into a network and comes out of it; see `Shape`."""
 
     inputs: Mapping[str, Shape]
     outputs: Mapping[str, Shape]
@@ -51,7 +51,7 @@ NETWORKS: Mapping[str, Ends] = {
         {"pitch": (None, 66), "yaw": (None, 66), "roll": (None, 66), "t": (None, 3), "exp": (None, 63),
          "scale": (None, 1), "kp": (None, 63)},
     ),
-    "hubert": Ends({"input_values": (None, None)}, {"encoding_out": (None, 1024)}),
+    "hubert": Ends({"input_values": (None, None)}, {"encoding_out": (None, ..., 1024)}),
     "lmdm": Ends(
         {"x": (None, 80, MOTION_DIM), "cond_frame": (None, MOTION_DIM), "cond": (None, 80, None), "time_cond": (None,)},
         {"pred_noise": (None, 80, MOTION_DIM), "x_start": (None, 80, MOTION_DIM)},

@@ -226,13 +226,6 @@ def _resolved(model: Model, ports: Sequence[Port], ends: Sequence[End]) -> dict[
 
 def _fits(port: Port, end: End) -> bool:
     """Tell whether a port has an end's shape, as far as the file says, and numbers of its kind."""
-    if end.names[0] == "image" and port.dtype == np.uint8 and _matches(port, BAKED):
+    if end.names[0] == "image" and port.dtype == np.uint8 and port.fits(BAKED):
         return True
-    return _matches(port, end.shape)
-
-
-def _matches(port: Port, shape: Shape) -> bool:
-    if port.shape is None:
-        return True
-    axes = zip(port.shape, shape, strict=False)
-    return len(port.shape) == len(shape) and all(None in (have, want) or have == want for have, want in axes)
+    return port.fits(end.shape)
