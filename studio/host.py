@@ -7,7 +7,6 @@ and nothing here knows of sockets: what a visitor must hear goes into the ``send
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
@@ -37,7 +36,7 @@ from studio.pipeline import LoadedAvatar
 from studio.seats import Capacity, measured_seats
 from studio.session import Connection, Session
 from studio.source import Source
-from studio.spec import StudioSpec
+from studio.spec import FRAME_SCALE, StudioSpec
 from studio.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -117,7 +116,7 @@ class SessionHost:
             session_id: From `open`.
             offer: What the other side offers.
             source: What is spoken, from the moment media can flow; the visit ends with it.
-            scale: Of the avatar's sides; None: as configured.
+            scale: Of the avatar's sides, unless the offer's options have one; None: as configured.
 
         Raises:
             StudioFull: No seat left.
@@ -131,9 +130,7 @@ class SessionHost:
             await self._end(visitor)
             loaded = self._cast(session_id, offer.avatar_id or visitor.avatar_id)
             options = Options(values=offer.options)
-            spec = self._spec
-            if scale is not None:
-                spec = dataclasses.replace(spec, media=dataclasses.replace(spec.media, scale=scale))
+            spec = self._spec.sent_at(offer.options.get(FRAME_SCALE), scale, loaded.spec.options.get(FRAME_SCALE))
             visitor.session = Session(session_id, loaded, options, spec, self._stats, visitor.send, source=source)
             return await self._begin(session_id, visitor, visitor.session, offer)
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
+
+FRAME_SCALE = "frame_scale"
+"""An engine's option that is the studio's business: `MediaSpec.scale` for one avatar, or for one visit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +146,8 @@ class StudioSpec:
     file: Path | None = None
     """The YAML this came from."""
     rtmp: RtmpSpec = RtmpSpec()
+
+    def sent_at(self, *scales: object) -> Self:
+        """Return the same with the first number of ``scales`` as `MediaSpec.scale`; who took them has judged them."""
+        scale = next((one for one in scales if isinstance(one, int | float)), self.media.scale)
+        return replace(self, media=replace(self.media, scale=scale))

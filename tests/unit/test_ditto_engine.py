@@ -105,6 +105,9 @@ def test_same_seed_and_sound_give_the_same_pictures_and_another_seed_others(
         ({"emo": 9}, "an emotion 0..7"),
         ({"latency": "none"}, "one of released, low, lowest"),
         ({"overlap_v2": 10}, "at least 40 for a live avatar"),
+        ({"frame_scale": 0}, "frame_scale is a number from 0.1 to 1, not 0"),
+        ({"frame_scale": "half"}, "frame_scale is a number from 0.1 to 1, not 'half'"),
+        ({"frame_scale": True}, "frame_scale is a number from 0.1 to 1, not True"),
         ({"max_size": 512}, "belongs to the avatar's preparation"),
         ({"speed": 2}, "has no option 'speed'"),
         ({"overall_ctrl_info": {"delta_pitch": float("nan")}}, "delta_pitch is a number"),
@@ -130,6 +133,13 @@ def test_fingerprint_changes_with_options_and_not_with_the_way_of_rendering(whol
     own = engine.fingerprint(spec)
     assert engine.fingerprint(replace(spec, options={**spec.options, "crop_scale": 2.0})) != own
     assert engine.fingerprint(replace(spec, options={**spec.options, "online_mode": True})) == own
+    assert engine.fingerprint(replace(spec, options={**spec.options, "frame_scale": 0.5})) == own
+
+
+def test_size_that_is_sent_is_judged_for_avatar_and_visit(whole: Set) -> None:
+    assert whole.engine.admit(whole.avatar, Options(values={"frame_scale": 0.5})) == 12
+    with pytest.raises(ConfigError, match=r"frame_scale is a number from 0\.1 to 1, not 7"):
+        whole.engine.fingerprint(replace(whole.spec, options={**whole.spec.options, "frame_scale": 7}))
 
 
 @pytest.mark.parametrize("latency", ["released", "lowest"])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -25,7 +25,7 @@ from studio.messages import (
     Stopped,
 )
 from studio.seats import Capacity
-from studio.spec import LimitsSpec, StudioSpec
+from studio.spec import IceSpec, LimitsSpec, MediaSpec, StudioSpec
 from studio.stats import Stats
 from tests.fakes import FakeEngine, FakeLibrary, FakeLoaded, Outbox, until
 
@@ -140,6 +140,26 @@ async def test_offer_whose_options_are_refused_takes_no_seat_and_the_next_one_ma
         assert it.host.capacity().taken == 0 and it.loaded.scheduler.takes == 0 and outbox.messages == []
         with pytest.raises(OfferInvalid):
             await it.host.offer(visitor, Offer("v=0", options={"good": 1}))
+
+
+@pytest.mark.parametrize(
+    ("offered", "door", "avatar", "sent"),
+    [(None, None, None, 1.0), (None, None, 0.5, 0.5), (None, 0.3, 0.5, 0.3), (0.2, 0.3, 0.5, 0.2)],
+)
+async def test_size_that_is_sent_is_the_visits_then_the_doors_then_the_avatars(
+    monkeypatch: pytest.MonkeyPatch, offered: float | None, door: float | None, avatar: float | None, sent: float
+) -> None:
+    def peer(ice: IceSpec, media: MediaSpec, *_: object) -> None:
+        assert media.scale == sent
+        raise OfferInvalid("far enough")
+
+    monkeypatch.setattr("studio.session.Peer", peer)
+    options = {} if offered is None else {"frame_scale": offered}
+    async with house() as it:
+        spec = replace(it.loaded.spec, options={} if avatar is None else {"frame_scale": avatar})
+        monkeypatch.setattr(FakeLibrary, "get", lambda library, avatar_id: replace(it.loaded, spec=spec))
+        with pytest.raises(OfferInvalid, match="far enough"):
+            await it.host.offer(it.host.open(Outbox()), Offer("v=0", options=options), scale=door)
 
 
 async def test_house_without_seats_refuses_and_counts() -> None:

@@ -14,6 +14,7 @@ from studio.engines.ditto.condition import emotion_rows
 from studio.engines.ditto.types import Floats, Reference
 from studio.engines.runtime import RUNTIMES
 from studio.errors import ConfigError
+from studio.spec import FRAME_SCALE
 
 Controls = Mapping[str, object]
 """Per-frame controls by name: ``delta_pitch`` (degrees), ``alpha_yaw``, ``vad_alpha``, ``delta_exp``, ``fade_alpha``,
@@ -134,6 +135,8 @@ class Chosen:
     fade_in: int = 0
     """Frames over which a film's motion fades in, and out."""
     fade_out: int = 0
+    frame_scale: float = 1.0
+    """Of the frame's sides, as browsers get it: the host's business, see `FRAME_SCALE`; here it is only judged."""
 
     @property
     def offline(self) -> Mapping[str, object]:
@@ -147,6 +150,7 @@ _OWN: Mapping[str, values.Reader] = {
     "detector": values.one_of("auto", "insightface", "own"),
     "fade_in": values.whole(0, 100_000),
     "fade_out": values.whole(0, 100_000),
+    FRAME_SCALE: values.number(0.1, 1.0),
 }
 
 
