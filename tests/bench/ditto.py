@@ -5,8 +5,9 @@
 A visit with the released online options speaks to networks that answer at once: what is measured is all the rest.
 Stages: ``sound`` (windows and features), ``motion`` (conditions, sampler, blending; one window for ten pictures),
 ``points`` (retargeting), ``paste`` (warp, blend, I420), and ``step``: all of it, as the scheduler calls it, one
-visit at a time. The crop covers nine tenths of the frame's height, as a portrait's does. Medians of ten rounds; OpenCV
-on one thread. The last line is JSON.
+visit at a time. The crop covers nine tenths of the frame's height, as a portrait's does. Medians of ten
+rounds, and the best round of each stage, as beside other work a core's time is worth less; OpenCV on one thread. The
+last line is JSON; the limits hold for medians.
 """
 
 from __future__ import annotations
@@ -118,10 +119,11 @@ class Watch:
         return timed
 
 
-def stages(side: int, pictures: int) -> dict[str, float]:
-    """Return milliseconds for each picture, by stage."""
+def stages(side: int, pictures: int) -> dict[str, tuple[float, float]]:
+    """Return milliseconds for each picture, median and best, by stage."""
     rounds = [one_round(Scene(side), pictures // ROUNDS) for _ in range(ROUNDS)]
-    return {stage: statistics.median(one[stage] for one in rounds) for stage in rounds[0]}
+    found = {stage: [one[stage] for one in rounds] for stage in rounds[0]}
+    return {stage: (statistics.median(ms), min(ms)) for stage, ms in found.items()}
 
 
 def one_round(scene: Scene, pictures: int) -> dict[str, float]:
@@ -154,13 +156,17 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=200, help="measured, in ten rounds (200)")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, tuple[float, float]]] = {}
     for name, side in SIZES.items():
         found[name] = stages(side, max(options.pictures, ROUNDS))
-        for stage, ms in found[name].items():
-            print(f"{name:>4} {stage:<8} {ms:6.2f} ms", file=sys.stderr if options.json else sys.stdout)
-    figures = {f"{stage}_{name}_ms": round(ms, 3) for name, one in found.items() for stage, ms in one.items()}
-    good = {name: found[name]["step"] <= limit for name, limit in LIMITS_MS.items()}
+        for stage, (ms, best) in found[name].items():
+            line = f"{name:>4} {stage:<8} {ms:6.2f} ms, best {best:6.2f} ms"
+            print(line, file=sys.stderr if options.json else sys.stdout)
+    figures = {f"{stage}_{name}_ms": round(ms, 3) for name, one in found.items() for stage, (ms, _) in one.items()}
+    figures |= {
+        f"{stage}_{name}_best_ms": round(ms, 3) for name, one in found.items() for stage, (_, ms) in one.items()
+    }
+    good = {name: found[name]["step"][0] <= limit for name, limit in LIMITS_MS.items()}
     print(json.dumps({"bench": "ditto", **figures, "within_limits": good, "machine": machine()}))
     return 0
 

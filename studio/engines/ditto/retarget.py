@@ -37,6 +37,17 @@ def degrees(pose: Floats) -> Floats:
     return np.asarray((weights * BINS).sum(axis=1) / weights.sum(axis=1) * 3 - 97.5, np.float32)
 
 
+def angles(motion: Motion) -> tuple[float, float, float]:
+    """Return pitch, yaw and roll in degrees."""
+    poses = [motion[axis] for axis in POSE]
+    if len({one.shape for one in poses}) == 1:
+        found = degrees(np.concatenate(poses))  # in one go, which takes a third of the time
+    else:
+        found = np.concatenate([degrees(one) for one in poses])
+    pitch, yaw, roll = found.tolist()
+    return pitch, yaw, roll
+
+
 def rotation(pitch: float, yaw: float, roll: float) -> Floats:
     """Return the matrix (3, 3) by which rows of points are turned; angles in degrees."""
     (cx, sx), (cy, sy), (cz, sz) = ((np.cos(a), np.sin(a)) for a in np.radians([pitch, yaw, roll], dtype=np.float32))
@@ -48,8 +59,12 @@ def rotation(pitch: float, yaw: float, roll: float) -> Floats:
 
 def keypoints(motion: Motion) -> Floats:
     """Return the points (21, 3) of a whole motion, ``kp`` included."""
-    pitch, yaw, roll = (float(degrees(motion[axis])[0]) for axis in POSE)
-    turned = motion["kp"].reshape(21, 3) @ rotation(pitch, yaw, roll)
+    return placed(motion, angles(motion))
+
+
+def placed(motion: Motion, pose: tuple[float, float, float]) -> Floats:
+    """Return the points (21, 3) of a motion whose pose is known in degrees."""
+    turned = motion["kp"].reshape(21, 3) @ rotation(*pose)
     points: Floats = (turned + motion["exp"].reshape(21, 3)) * motion["scale"].reshape(())
     points[:, :2] += motion["t"].reshape(3)[:2]
     return points
@@ -145,10 +160,11 @@ class Retarget:
         driven["exp"] = self._masked(driven["exp"], own["exp"])
         _control(driven, own, given)
         self._fade(driven, own, given)
+        pose = angles(driven)
         if self._drives_eyes:
-            self._look(driven, own)
+            self._look(driven, own, pose)
         self._count += 1
-        return (keypoints(own) if self._still is None else self._still), keypoints(driven)
+        return (keypoints(own) if self._still is None else self._still), placed(driven, pose)
 
     def _blink_rows(self, random: Random, frames: int) -> NDArray[np.int64]:
         if self._setup.delta_eye_arr is None:
@@ -193,12 +209,13 @@ class Retarget:
                 driven[key], end = degrees(driven[key]), degrees(end)
             driven[key] = driven[key] * np.float32(alpha) + end * np.float32(1 - alpha)
 
-    def _look(self, driven: Motion, own: Motion) -> None:
+    def _look(self, driven: Motion, own: Motion, pose: tuple[float, float, float]) -> None:
         """Turn the eyes against the head."""
         if self._count == 0:
-            self._looked = float(degrees(own["yaw"])[0]), float(degrees(own["pitch"])[0])
-        dx = 0.26 * (float(degrees(driven["yaw"])[0]) - self._looked[0])
-        dy = 0.28 * (float(degrees(driven["pitch"])[0]) - self._looked[1])
+            pitch, yaw, _ = angles(own)
+            self._looked = yaw, pitch
+        dx = 0.26 * (pose[1] - self._looked[0])
+        dy = 0.28 * (pose[0] - self._looked[1])
         flat = driven["exp"].reshape(-1)  # points 11 and 15, x and y
         flat[33] += dx * (0.0007 if dx > 0 else 0.001)
         flat[45] += dx * (0.001 if dx > 0 else 0.0007)
