@@ -103,10 +103,8 @@ def plot(traced: Trace, title: str) -> Byte:
 
     degrees = float(np.degrees(1.0))
     panels: list[tuple[str, list[Line]]] = [
-        (
-            "mouth",
-            [("aperture / 20 mm", traced.aperture_mm, 20.0), line("jaw", 1.0), line("wide", 1.0), line("pucker", 1.0)],
-        ),
+        ("opening", [("aperture / 15 mm", traced.aperture_mm, 15.0), line("jaw", 1.0)]),
+        ("width", [line("wide", 1.0), line("pucker", 1.0)]),
         ("closures", [line("press", 1.0), line("ff", 1.0)]),
         ("eyes", [line("blink_left", 1.0), line("browup", 1.0), line("gx", 2.0)]),
         ("head / 5 deg", [line("yaw", 5.0, degrees), line("pitch", 5.0, degrees), line("roll", 5.0, degrees)]),
