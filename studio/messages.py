@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import cast
@@ -17,6 +18,7 @@ MAX_SDP_CHARACTERS = 100_000
 MAX_CANDIDATE_CHARACTERS = 4_096
 MAX_ID_CHARACTERS = 128
 MAX_PATH_CHARACTERS = 1_024
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +234,7 @@ def decode(text: str) -> ClientMessage | Start:
         case "stop":
             return Stop()
         case "ping":
-            return _ping(body)
+            return read_ping(body)
         case "start":
             return Start("" if body.get("source_path") is None else _text(body, "source_path", MAX_PATH_CHARACTERS))
         case _:
@@ -247,6 +249,8 @@ def read_object(text: str) -> dict[str, object]:
     """
     try:
         body = json.loads(text, parse_constant=_no_constant)
+        if _SURROGATE.search(text):  # half a character cannot be sent on, logged, or asked the disk for
+            json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise BadJson(detail=type(error).__name__) from error
     if not isinstance(body, dict):
@@ -308,7 +312,12 @@ def read_candidate(value: object) -> Candidate:
     return Candidate(line, mid, index)
 
 
-def _ping(body: Mapping[str, object]) -> Ping:
+def read_ping(body: Mapping[str, object]) -> Ping:
+    """Read a ping's fields.
+
+    Raises:
+        BadMessage: Its timestamp is something that nobody should have to send back.
+    """
     timestamp = body.get("timestamp")
     if isinstance(timestamp, str) and len(timestamp) <= MAX_ID_CHARACTERS:
         return Ping(timestamp)

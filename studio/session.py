@@ -84,7 +84,7 @@ class Session:
         self._lateness: list[float] = []
         self._counted: dict[str, int] = {}
         self._beats = 0
-        self._closed = asyncio.Event()
+        self._closing: asyncio.Task[None] | None = None
         self._source, self._has_said_all = source, False
         self._pipeline = Pipeline(loaded, options, paced=paced, queue_seconds=spec.limits.queue_seconds)
         self._output: Output = output or Peer(spec.ice, spec.media, spec.server.host, self._hear, stats)
@@ -166,21 +166,22 @@ class Session:
             await self.aclose(reason)
 
     async def aclose(self, reason: StudioError | None = None) -> None:
-        """Say why, give everything back; idempotent: a second caller waits for the first."""
-        if self._connection in (Connection.CLOSING, Connection.CLOSED):
-            await self._closed.wait()
-            return
-        if reason is not None:
-            log.warning("session %s ends: %s", self.id, reason)
-            self._send(Fault.of(reason))
-        self._move(Connection.CLOSING)
-        self._count_losses()
+        """Say why, give everything back; idempotent: a second caller waits for the first. Cancelling stops nothing."""
+        if self._closing is None:
+            if reason is not None:
+                log.warning("session %s ends: %s", self.id, reason)
+                self._send(Fault.of(reason))
+            self._move(Connection.CLOSING)
+            self._count_losses()
+            self._closing = asyncio.create_task(self._give_back())
+        await asyncio.shield(self._closing)
+
+    async def _give_back(self) -> None:
         try:
             await self._pipeline.aclose()
             await self._output.aclose(CLOSE_LIMIT)
         finally:
             self._move(Connection.CLOSED)
-            self._closed.set()
 
     async def _attend(self) -> None:
         """Return when the output has gone.

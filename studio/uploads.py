@@ -145,7 +145,7 @@ class Store:
                     found = (place / path).resolve()
                     if found.is_relative_to(root) and found.is_file():
                         return found
-                except (OSError, RuntimeError):  # a name too long for the disk, a loop of links
+                except (OSError, RuntimeError, ValueError):  # too long for the disk, a loop of links, no characters
                     continue
         raise FileNotFound
 

@@ -131,7 +131,7 @@ def make_runner(app: web.Application) -> web.AppRunner:
     """Return what runs the application, patient with nobody."""
     return web.AppRunner(
         app, access_log=None, shutdown_timeout=GRACE_SECONDS, handler_cancellation=True,
-        keepalive_timeout=IDLE_SECONDS, lingering_time=LINGER_SECONDS,
+        keepalive_timeout=IDLE_SECONDS, lingering_time=LINGER_SECONDS, auto_decompress=False,  # no client packs
     )  # fmt: skip
 
 

@@ -19,14 +19,14 @@ from typing import cast
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from studio.errors import BadMessage, RateLimited, StudioError, UnknownType
-from studio.messages import Fault, ServerMessage, read_object
+from studio.messages import Fault, ServerMessage, read_object, read_ping
 from studio.outputs.images import Image, ImageOutput
 from studio.source import Recording
 from studio.web.guard import Allowance
 from studio.web.keys import GUESTS, HOST, SPEC, STATS
 from studio.web.oneshot import engine_options
 from studio.web.patience import ReaderStalled, patiently
-from studio.web.signaling import HARD_LIMIT, HEARTBEAT_SECONDS, SOCKETS, admit
+from studio.web.signaling import HARD_LIMIT, HEARTBEAT_SECONDS, SOCKETS, admit, check_length
 from studio.web.uploads import find_avatar, find_sound
 from studio.web.wishes import Wish, read_wish
 
@@ -60,13 +60,17 @@ class ImageSocket:
         except ReaderStalled:
             log.info("an image stream is not read any more")
         finally:
-            await self._end_stream()
-            await self._socket.close(code=WSCloseCode.OK)
+            await asyncio.shield(asyncio.create_task(self._leave()))  # even if the connection breaks meanwhile
+
+    async def _leave(self) -> None:
+        await self._end_stream()
+        await self._socket.close(code=WSCloseCode.OK)
 
     async def _hear(self, text: str) -> None:
         try:
             if not self._allowance.take(time.monotonic()):
                 raise RateLimited
+            check_length(text, self._limits)
             body = read_object(text)
             match body.get("type"):
                 case "start_streaming":
@@ -74,7 +78,8 @@ class ImageSocket:
                 case "stop_streaming":
                     await self._stop()
                 case "ping":
-                    await self._say(type="pong", timestamp=body.get("timestamp", time.time()))
+                    at = read_ping(body).timestamp
+                    await self._say(type="pong", timestamp=time.time() if at is None else at)
                 case _:
                     raise UnknownType
         except StudioError as error:

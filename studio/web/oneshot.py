@@ -11,10 +11,11 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from studio.errors import BadJson, BadMessage
-from studio.messages import Candidate, Fault, Offer, ServerMessage, read_candidate, read_object, read_offer
+from studio.errors import BadMessage
+from studio.messages import Candidate, Fault, Offer, ServerMessage, read_candidate, read_offer
 from studio.source import Recording
 from studio.uploads import FileNotFound
+from studio.web.bodies import read_json
 from studio.web.guard import in_detail
 from studio.web.keys import GUESTS, HOST, SPEC
 from studio.web.uploads import find_avatar, find_sound
@@ -26,18 +27,6 @@ OPTIONED = frozenset({"ditto"})
 """Engines that ``setup_kwargs`` are meant for; others would refuse them, though no client means any harm."""
 MAX_CANDIDATES = 64
 """In one request."""
-
-
-async def read_json(request: web.Request) -> Mapping[str, object]:
-    """Return the body, one JSON object.
-
-    Raises:
-        BadJson: It is none.
-    """
-    try:
-        return read_object(await request.text())
-    except UnicodeDecodeError:
-        raise BadJson from None
 
 
 def engine_options(app: web.Application, avatar_id: str, wish: Wish) -> Mapping[str, object]:

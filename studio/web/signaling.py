@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import assert_never, cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -125,13 +125,16 @@ class Signaling:
             for finished in done:
                 finished.result()
         finally:
-            leaving: list[asyncio.Task[None] | asyncio.Task[Answer]] = [*tasks, *self._offers]
-            for task in leaving:
-                task.cancel()
-            await asyncio.gather(*leaving, return_exceptions=True)
-            await self._recorder.aclose()
-            await self._host.close(self._id)
-            await self._socket.close(code=WSCloseCode.INTERNAL_ERROR if self._outbox.is_over else WSCloseCode.OK)
+            leaving = asyncio.create_task(self._leave([*tasks, *self._offers]))
+            await asyncio.shield(leaving)  # the seat is given back even if the connection breaks meanwhile
+
+    async def _leave(self, tasks: Sequence[asyncio.Task[None] | asyncio.Task[Answer]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._recorder.aclose()
+        await self._host.close(self._id)
+        await self._socket.close(code=WSCloseCode.INTERNAL_ERROR if self._outbox.is_over else WSCloseCode.OK)
 
     async def _read(self) -> None:
         async for frame in self._socket:
@@ -151,8 +154,7 @@ class Signaling:
         try:
             if not self._allowance.take(time.monotonic()):
                 raise RateLimited
-            if len(text) > self._limits.message_bytes or len(text.encode()) > self._limits.message_bytes:
-                raise TooLarge(f"A message may have {self._limits.message_bytes} bytes at most.")
+            check_length(text, self._limits)
             self._obey(decode(text))
         except StudioError as error:
             log.debug("visit %s: %s", self._id, error)
@@ -230,6 +232,16 @@ def admit(address: str, others: Collection[str], limits: LimitsSpec) -> None:
         raise StudioFull
     if not is_loopback(address) and sum(other == address for other in others) >= limits.sockets_per_address:
         raise RateLimited("There are too many visits from your network.")
+
+
+def check_length(text: str, limits: LimitsSpec) -> None:
+    """Look at a message before anybody reads it.
+
+    Raises:
+        TooLarge: It has more than ``limits.message_bytes``.
+    """
+    if len(text) > limits.message_bytes or len(text.encode()) > limits.message_bytes:
+        raise TooLarge(f"A message may have {limits.message_bytes} bytes at most.")
 
 
 async def close_sockets(app: web.Application) -> None:

@@ -17,6 +17,7 @@ from studio.outputs.flv import Shape
 from studio.source import Recording
 from studio.streams import StreamCard, Streams
 from studio.uploads import FileNotFound
+from studio.web.bodies import read_json
 from studio.web.guard import in_detail, is_loopback
 from studio.web.keys import HOST, LIBRARY, SPEC, STATS
 from studio.web.uploads import find_avatar, find_sound
@@ -113,10 +114,7 @@ def _number(body: Mapping[str, object], key: str, usual: float) -> float:
 async def start_stream(request: web.Request) -> web.Response:
     """Answer ``POST /start_stream/{id}`` when the stream is live."""
     app, name = request.app, request.match_info["id"]
-    try:
-        wish = read_wish(await request.json())
-    except (ValueError, RecursionError):  # not JSON, not UTF-8, numbers of thousands of digits
-        raise BadMessage("The body is not JSON.") from None
+    wish = read_wish(await read_json(request))
     app[STREAMS].check_free(name)
     try:
         avatar_id = wish.avatar_id or await _avatar_of(app, wish.source_path)

@@ -13,6 +13,7 @@ from aiohttp import BodyPartReader, web
 
 from studio.errors import AvatarNotFound, BadMessage, StudioFull
 from studio.uploads import Sound, check_size
+from studio.web.bodies import BROKEN, PATIENCE
 from studio.web.guard import in_detail
 from studio.web.keys import FILES, GUESTS, SPEC, STORE
 
@@ -20,8 +21,8 @@ log = logging.getLogger(__name__)
 
 PIECE_BYTES = 1 << 18
 """Of an upload that are written at once."""
-PATIENCE = 30.0
-"""Seconds in which another piece of an upload must come."""
+SLOWEST = 16_384
+"""Bytes a second below which an upload is given up: it keeps others from theirs."""
 UPLOADS = 8
 """Requests that may upload at once."""
 FIELDS = {"audio": "audio_path", "source": "source_path"}
@@ -72,7 +73,7 @@ async def upload(request: web.Request) -> web.Response:
     async with app[BUSY]:
         try:
             answer = await _read_form(request)
-        except (ValueError, AssertionError) as error:  # what aiohttp makes of forms that are none
+        except (ValueError, AssertionError, *BROKEN) as error:  # what aiohttp makes of forms that are none
             raise BadMessage("The form cannot be read.", detail=type(error).__name__) from error
         except TimeoutError:
             raise BadMessage("The upload has stopped. Send it again.") from None
@@ -104,11 +105,11 @@ async def _keep(app: web.Application, part: BodyPartReader, field: str) -> str:
     limit, keep = (
         (limits.sound_bytes, store.keep_sound) if field == "audio" else (limits.picture_bytes, store.keep_portrait)
     )
-    draft = await in_thread(app, store.draft)
+    draft, loop = await in_thread(app, store.draft), asyncio.get_running_loop()
     try:
-        count = 0
+        count, began = 0, loop.time()
         while True:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout_at(min(loop.time(), began + count / SLOWEST) + PATIENCE):
                 piece = await part.read_chunk(PIECE_BYTES)
             if not piece:
                 break

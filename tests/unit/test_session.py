@@ -46,6 +46,17 @@ async def test_closing_twice_waits_for_the_first_and_says_why_once() -> None:
         assert isinstance(outbox.messages[0], Fault), "the reason comes before the goodbye"
 
 
+async def test_who_stops_waiting_for_the_end_does_not_stop_the_end() -> None:
+    async with visit() as (session, _, _):
+        session.begin()
+        leaving = asyncio.create_task(session.aclose())
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        assert leaving.cancelled()
+        await until(lambda: session.connection is Connection.CLOSED)
+
+
 async def test_offer_that_makes_no_sense_is_refused() -> None:
     async with visit() as (session, _, _):
         with pytest.raises(OfferInvalid):

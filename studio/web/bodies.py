@@ -1,0 +1,34 @@
+"""Bodies of requests: JSON in UTF-8, whatever a header claims; what stops half-way, or is broken, is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from studio.errors import BadJson, BadMessage
+from studio.messages import read_object
+
+PATIENCE = 30.0
+"""Seconds in which a body, or another piece of an upload, must come."""
+BROKEN = (HttpProcessingError, web.RequestPayloadError)
+"""What aiohttp raises about bodies that are not packed as their headers say, and about parts' own headers."""
+
+
+async def read_json(request: web.Request) -> Mapping[str, object]:
+    """Return the body, one JSON object.
+
+    Raises:
+        BadJson: It is none.
+        BadMessage: It does not come.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE):
+            body = await request.read()
+        return read_object(body.decode())
+    except TimeoutError:
+        raise BadMessage("The request has stopped half-way. Send it again.") from None
+    except (UnicodeDecodeError, *BROKEN) as error:
+        raise BadJson(detail=type(error).__name__) from error
