@@ -68,6 +68,14 @@ class Resampler:
         frame.pts = None  # gaps are the source's business; the filter must not fill them on its own
         return _joined(self._resampler.resample(frame))
 
+    def resample_pcm(self, pcm: Pcm, rate: int) -> Pcm:
+        """Return what `resample` does for (n,) mono samples of ``rate`` Hz; n may be 0."""
+        if not len(pcm):
+            return np.zeros(0, np.int16)
+        frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = rate
+        return self.resample(frame)
+
     def flush(self) -> Pcm:
         """Return what the filter still holds, (n,); the next frame starts anew."""
         if self._shape is None:

@@ -9,6 +9,7 @@ StudioError                 what a visitor may be told; carries code, HTTP statu
         CodecUnsupported    no common codec
         TooLarge            over a limit of size
     AvatarNotFound          no avatar of that name
+    SessionNotFound         no visit of that id, or no longer
     AvatarNotReady          known, but cannot run on this server now
         BadNetwork          a network's file is missing, damaged, or not the one that belongs there
     BadAudio                sound that cannot be read
@@ -101,6 +102,14 @@ class AvatarNotFound(StudioError):
     code = "avatar_not_found"
     status = 404
     default = "There is no such avatar."
+
+
+class SessionNotFound(StudioError):
+    """No visit of that id goes on."""
+
+    code = "session_not_found"
+    status = 404
+    default = "There is no such session. It may have ended."
 
 
 class AvatarNotReady(StudioError):

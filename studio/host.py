@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Protocol, assert_never
 
 from studio.engine import Options
-from studio.errors import BadMessage, StudioError, StudioFull
+from studio.errors import BadMessage, SessionNotFound, StudioError, StudioFull
 from studio.messages import (
     Answer,
     AvatarSelected,
@@ -211,8 +211,21 @@ class SessionHost:
 
     def capacity(self) -> Capacity:
         """Return the seats, configured or from what this machine was measured to hold, and how many are taken."""
-        taken = sum(visitor.is_seated for visitor in self._visitors.values())
-        return Capacity(self._spec.limits.sessions or self._measured_seats(), taken)
+        return Capacity(self._spec.limits.sessions or self._measured_seats(), len(self.sessions()))
+
+    def session(self, session_id: str) -> Session:
+        """Return a visit that goes on: who knows its id may speak in it.
+
+        Raises:
+            SessionNotFound: There is none, or it has ended.
+        """
+        if found := self.sessions().get(session_id):
+            return found
+        raise SessionNotFound
+
+    def sessions(self) -> dict[str, Session]:
+        """Return the visits that go on, by id."""
+        return {id: one.session for id, one in self._visitors.items() if one.session is not None and one.is_seated}
 
     async def aclose(self) -> None:
         """Close every visit; idempotent."""

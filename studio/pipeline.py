@@ -158,6 +158,12 @@ class Pipeline:
             self._left.clear()
             await self._left.wait()
 
+    async def spoken(self) -> None:
+        """Return when everything up to the last `end` has left, or was forgotten."""
+        while not self.is_finished:
+            self._left.clear()
+            await self._left.wait()
+
     def end(self) -> None:
         """An utterance is complete: speak it to its last sample without waiting for more. Feeding may go on."""
         if self._is_complete:

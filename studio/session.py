@@ -19,6 +19,7 @@ from studio import messages
 from studio.beat import Beat
 from studio.engine import Options
 from studio.errors import BadMessage, EngineFault, PeerTimeout, StudioError
+from studio.floor import Floor
 from studio.messages import Answer, Candidate, Fault, Interrupted, Offer, ServerMessage, State
 from studio.output import Output
 from studio.peer import Peer
@@ -86,7 +87,11 @@ class Session:
         self._beats = 0
         self._closing: asyncio.Task[None] | None = None
         self._source, self._has_said_all = source, False
+        self._paced = paced
         self._pipeline = Pipeline(loaded, options, paced=paced, queue_seconds=spec.limits.queue_seconds)
+        self._floor = Floor(self._pipeline, lambda error: send(Fault.of(error)))
+        self._quiet = asyncio.Event()
+        self._began = time.monotonic()
         self._output: Output = output or Peer(spec.ice, spec.media, spec.server.host, self._hear, stats)
 
     @property
@@ -103,6 +108,22 @@ class Session:
     def output(self) -> Output:
         """Where the beats go."""
         return self._output
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._began
+
+    @property
+    def floor(self) -> Floor:
+        """Where others may speak, too.
+
+        Raises:
+            BadMessage: This visit makes pictures of one recording, as fast as it can.
+        """
+        if not self._paced:
+            raise BadMessage("This session speaks one recording and nothing else.")
+        return self._floor
 
     def begin(self) -> None:
         """Begin a visit that needs no offer; the caller then starts `run`."""
@@ -143,9 +164,17 @@ class Session:
 
     def interrupt(self) -> Interrupted:
         """Drop the speech that has not left."""
+        forgotten = round(self._floor.forget() * 1000)
         cut = self._pipeline.interrupt()
         self._output.hush()
-        return Interrupted(cut.spoken_ms, cut.discarded_ms)
+        return Interrupted(cut.spoken_ms, cut.discarded_ms + forgotten)
+
+    async def quiet(self, limit: float = 1.0) -> None:
+        """Return when a beat without speech leaves, or after ``limit`` seconds: after `interrupt`, the next one."""
+        self._quiet.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await self._quiet.wait()
 
     async def run(self) -> None:
         """Play until the visitor has left, everything was said or something broke, and close; cancelling closes too."""
@@ -178,6 +207,7 @@ class Session:
 
     async def _give_back(self) -> None:
         try:
+            await self._floor.aclose()
             await self._pipeline.aclose()
             await self._output.aclose(CLOSE_LIMIT)
         finally:
@@ -202,8 +232,9 @@ class Session:
 
     async def _speak(self) -> None:
         await self._output.until("connected", "failed", "closed")
+        self._floor.open()
         if self._source is not None:
-            await self._source.run(self._pipeline)
+            await self._source.run(self._floor)
             self._has_said_all = True
 
     async def _play(self) -> None:
@@ -214,7 +245,7 @@ class Session:
             while farewell:
                 await self._output.room()
                 self._send_on(await self._pipeline.next())
-                farewell -= self._has_said_all and self._pipeline.is_finished
+                farewell -= self._has_said_all and not self._floor.is_taken and self._pipeline.is_finished
         await self._output.finish()
 
     def _send_on(self, beat: Beat) -> None:
@@ -223,6 +254,8 @@ class Session:
         self._stats.count("studio_beats_total", kind="speech" if beat.speech else "idle")
         self._lateness.append(self._pipeline.lateness * 1000)
         self._stats.observe("studio_beat_lateness_ms", self._lateness[-1])
+        if not beat.speech:
+            self._quiet.set()
         if beat.speech is not self._is_speaking:
             self._is_speaking = beat.speech
             self._push_state()
@@ -261,7 +294,7 @@ class Session:
         )
 
     def _hear(self, pcm: NDArray[np.int16], arrived: float) -> None:
-        self._pipeline.feed(pcm, live=True, arrived=arrived)
+        self._floor.feed(pcm, live=True, arrived=arrived)
 
     def _move(self, to: Connection) -> None:
         assert to in LEGAL[self._connection], f"{self._connection} -> {to}"

@@ -20,6 +20,7 @@ from studio.scheduler import Scheduler
 from studio.spec import StudioSpec
 from studio.stats import Stats
 from studio.uploads import Store
+from studio.web.agent import add_agent
 from studio.web.gallery import add_gallery
 from studio.web.guard import add_headers, answer_errors
 from studio.web.health import add_health
@@ -71,6 +72,7 @@ def add_routes(app: web.Application, home: Path) -> None:
     add_uploads(app)
     add_oneshot(app)
     add_images(app)
+    add_agent(app)
     app.on_response_prepare.append(add_headers)
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
         allow_headers=("Content-Type",), expose_headers=("Location",), max_age=600

@@ -62,15 +62,15 @@ class Outbox:
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
-        self._waiting: deque[ServerMessage] = deque()
+        self._waiting: deque[ServerMessage | str] = deque()
         self._wakes = asyncio.Event()
         self._easy = asyncio.Event()
         self._easy.set()
         self.is_over = False
         """True: the visitor reads too slowly, or a fatal message has gone out."""
 
-    def put(self, message: ServerMessage) -> None:
-        """Add a message; with `OUTBOX` waiting the visit is over."""
+    def put(self, message: ServerMessage | str) -> None:
+        """Add a message, or the text of one; with `OUTBOX` waiting the visit is over."""
         if len(self._waiting) >= OUTBOX:
             self.is_over = True
         else:
@@ -94,10 +94,10 @@ class Outbox:
                     self._easy.set()
         self._easy.set()
 
-    async def _send(self, message: ServerMessage) -> None:
+    async def _send(self, message: ServerMessage | str) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._socket.send_str(encode(message))
+                await self._socket.send_str(message if isinstance(message, str) else encode(message))
         except (TimeoutError, ConnectionError):
             self.is_over = True
         if isinstance(message, Fault) and message.fatal:

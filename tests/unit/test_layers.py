@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"engines"},
             {"library", "scheduler", "weights"},
             {"timeline", "source", "output", "lookup", "guests", "uploads", "seats"},
-            {"pipeline", "encode", "microphone", "gathering"},
+            {"pipeline", "encode", "microphone", "gathering", "floor"},
             {"surgery", "outlet"},
             {"peer", "outputs"},
             {"session"},
@@ -58,8 +58,9 @@ FENCES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("cuda", "google", "onnx", "onnxruntime", "pycuda", "tensorrt"), frozenset({"engines"})),
     "numpy": frozenset(
         {
-            "audio", "beat", "cli", "encode", "engine", "engines", "footage", "microphone", "outlet", "outputs",
-            "pacer", "peer", "picture", "pipeline", "recording", "scheduler", "session", "source", "timeline",
+            "audio", "beat", "cli", "encode", "engine", "engines", "floor", "footage", "microphone", "outlet",
+            "outputs", "pacer", "peer", "picture", "pipeline", "recording", "scheduler", "session", "source",
+            "timeline",
         }
     ),
     "resvg_py": frozenset({"engines"}),

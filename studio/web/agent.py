@@ -1,0 +1,164 @@
+"""Speech for a visit that goes on (wire contract E): ``GET /api/sessions/{id}/audio``.
+
+An agent pushes what its voice says as it is made. Who knows a session's id may speak in it. Knows nothing of pipelines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Mapping
+from typing import cast
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from studio.errors import BadMessage, RateLimited, SessionNotFound, StudioError, TooLarge, UnknownType
+from studio.floor import HIGHEST_RATE, LOWEST_RATE, Flushed, Voice
+from studio.messages import Fault, read_object
+from studio.session import Session
+from studio.web.guard import Allowance
+from studio.web.keys import HOST, SPEC
+from studio.web.signaling import HEARTBEAT_SECONDS, SOCKETS, Outbox, admit
+
+log = logging.getLogger(__name__)
+
+MESSAGE_BYTES = 1 << 21
+"""Of sound in one message: 21 s at 48 kHz. A longer one closes the socket."""
+SLACK_SECONDS = 30.0
+"""Of sound that are taken although it was said that the queue is full; then the socket is read no more."""
+
+
+class AgentSocket:
+    """One agent's conversation.
+
+    Args:
+        request: The request.
+        socket: Not opened yet.
+        session: The visit in which it speaks.
+
+    Raises:
+        BadMessage: Nobody may speak there now.
+    """
+
+    def __init__(self, request: web.Request, socket: web.WebSocketResponse, session: Session) -> None:
+        self._socket, self._session = socket, session
+        self._limits = request.app[SPEC].limits
+        self._outbox = Outbox(socket)
+        self._allowance = Allowance(self._limits.messages_per_second, time.monotonic())
+        self._rate = 0
+        self._voice = Voice()
+        self._speaking = session.floor.attach(self._voice)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Converse until either side ends it; cancelling leaves at once."""
+        self._tasks |= {asyncio.create_task(self._outbox.run()), asyncio.create_task(self._read())}
+        try:
+            done, _ = await asyncio.wait({*self._tasks, self._speaking}, return_when=asyncio.FIRST_COMPLETED)
+            for finished in done & self._tasks:
+                finished.result()
+            if self._speaking in done:
+                self._outbox.put(Fault(SessionNotFound.code, "This session has ended.", fatal=True))
+                await self._outbox.run()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._socket.close(code=WSCloseCode.OK)
+
+    def close(self) -> None:
+        """Let what was pushed be spoken, and nothing more; idempotent."""
+        self._voice.close()
+
+    async def _read(self) -> None:
+        async for frame in self._socket:
+            try:
+                if frame.type is WSMsgType.BINARY:
+                    self._listen(cast(bytes, frame.data))
+                elif frame.type is WSMsgType.TEXT:
+                    await self._hear(cast(str, frame.data))
+            except StudioError as error:
+                self._outbox.put(Fault.of(error))
+            await self._outbox.room()
+            await self._voice.drained(self._limits.queue_seconds + SLACK_SECONDS)
+
+    def _listen(self, sound: bytes) -> None:
+        if not self._rate:
+            raise BadMessage('Say {"type": "format", "sample_rate": 16000} before you send sound.')
+        was_full = self._voice.seconds >= self._limits.queue_seconds
+        self._voice.push(sound, self._rate)
+        if self._voice.seconds >= self._limits.queue_seconds and not was_full:
+            task = asyncio.create_task(self._tell_of_room())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _tell_of_room(self) -> None:
+        """Say that the queue is full, and that half of it is free again."""
+        self._say("full", queued_ms=round(self._voice.seconds * 1000))
+        await self._voice.drained(self._limits.queue_seconds / 2)
+        self._say("room", queued_ms=round(self._voice.seconds * 1000))
+
+    async def _hear(self, text: str) -> None:
+        if not self._allowance.take(time.monotonic()):
+            raise RateLimited
+        if len(text) > self._limits.message_bytes:
+            raise TooLarge(f"A message may have {self._limits.message_bytes} bytes at most.")
+        message = read_object(text)
+        match message.get("type"):
+            case "format":
+                self._rate = _rate(message)
+            case "flush":
+                self._voice.flush().add_done_callback(self._flushed)
+            case "interrupt":
+                await self._interrupt()
+            case _:
+                raise UnknownType
+
+    async def _interrupt(self) -> None:
+        """Silence the avatar; answer when the first beat without that speech has left."""
+        began = time.monotonic()
+        cut = self._session.interrupt()
+        await self._session.quiet()
+        stopped_in = round((time.monotonic() - began) * 1000)
+        self._say("interrupted", spoken_ms=cut.spoken_ms, discarded_ms=cut.discarded_ms, stopped_in_ms=stopped_in)
+
+    def _flushed(self, flushed: Flushed) -> None:
+        self._say("flushed", interrupted=not flushed.result())
+
+    def _say(self, kind: str, **fields: object) -> None:
+        self._outbox.put(json.dumps({"type": kind, **fields}))
+
+
+def _rate(message: Mapping[str, object]) -> int:
+    rate = message.get("sample_rate")
+    if isinstance(rate, bool) or not isinstance(rate, int) or not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise BadMessage(f"sample_rate must be a whole number from {LOWEST_RATE} to {HIGHEST_RATE}.")
+    return rate
+
+
+async def audio(request: web.Request) -> web.StreamResponse:
+    """Answer ``GET /api/sessions/{id}/audio``."""
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        raise BadMessage("This address is for WebSockets: send speech to it.")
+    app, address, sockets = request.app, request.remote or "", request.app[SOCKETS]
+    session = app[HOST].session(request.match_info["id"])
+    admit(address, sockets.values(), app[SPEC].limits)
+    socket = web.WebSocketResponse(max_msg_size=MESSAGE_BYTES, heartbeat=HEARTBEAT_SECONDS, compress=False)
+    agent = AgentSocket(request, socket, session)
+    sockets[socket] = address
+    try:
+        await socket.prepare(request)
+        log.info("session %s: an agent speaks", session.id)
+        await agent.run()
+    finally:
+        agent.close()
+        del sockets[socket]
+    return socket
+
+
+def add_agent(app: web.Application) -> None:
+    """Add the route; after the signaling, whose sockets these are counted with."""
+    base = app[SPEC].server.base
+    app.router.add_get(base + "/api/sessions/{id}/audio", audio)
