@@ -169,7 +169,7 @@ class Library(Generic[S]):
         shelf.thumbnail, shelf.still = picture.thumbnail(avatar.idle(0)), picture.thumbnail(avatar.idle(0), STILL_SIDE)
         shelf.loop = _loop(avatar, prepared.folder / LOOP)
         shelf.findings = prepared.findings
-        log.info("avatar %s is ready. %s", spec.id, prepared.memory)
+        log.info("%s", f"avatar {spec.id} is ready. {prepared.memory}".rstrip())
         shelf.loaded = LoadedAvatar(spec, engine, scheduler, avatar)
         report(spec.id, 1.0, "ready")
 
