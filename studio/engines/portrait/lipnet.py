@@ -26,6 +26,8 @@ SCALES: Final = (0.08, 0.04, 0.25, 0.35)
 """Unit of the first four outputs inside the network: open, dwidth, jaw, round."""
 OPEN_OFFSET, OPEN_GAIN = 0.05, 1.8
 """Regression never reaches zero by itself: this much goes off the opening, and the rest is stretched."""
+WIDTH_GAIN = 1.7
+"""Width and rounding are stretched as well, to the spread that the phones of a voice never heard ask for."""
 NEAR_SPEECH, ABOVE_NOISE, ALIVE = (-1.2, 0.5), (0.15, 0.35), (0.2, 0.15)
 """Start and width, in 20 dB, of the ramps by which a sound counts: its level against the speech so far and against the
 noise floor, and how much that level changed in `LIVELY` beats. Speech always changes; a fan or a hum does not."""
@@ -191,9 +193,9 @@ def finish(out: list[float], energy: float, heard: float = 1.0) -> MouthRow:
     shut = (1.0 - certainty(press)) * (1.0 - 0.5 * certainty(fv)) * heard
     return MouthRow(
         open=max(0.0, opening - OPEN_OFFSET) * OPEN_GAIN * shut,
-        dwidth=dwidth * heard,
+        dwidth=WIDTH_GAIN * dwidth * heard,
         jaw=min(max(jaw, 0.0), 1.0) * heard,
-        round=min(max(rounding, 0.0), 1.0) * heard,
+        round=min(max(WIDTH_GAIN * rounding, 0.0), 1.0) * heard,
         press=press,
         fv=fv,
         energy=energy * heard,
