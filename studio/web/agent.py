@@ -1,6 +1,7 @@
-"""Speech for a visit that goes on (wire contract E): ``GET /api/sessions/{id}/audio``.
+"""Speech for a visit that goes on (wire contract E): ``GET /api/sessions/{id}/audio``, ``POST /api/sessions/{id}/say``.
 
-An agent pushes what its voice says as it is made. Who knows a session's id may speak in it. Knows nothing of pipelines.
+An agent pushes what its voice says as it is made; a recording is queued whole. Who knows a session's id may speak in
+it. Knows nothing of pipelines.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from studio.errors import BadMessage, RateLimited, SessionNotFound, StudioError,
 from studio.floor import HIGHEST_RATE, LOWEST_RATE, Flushed, Voice
 from studio.messages import Fault, read_object
 from studio.session import Session
+from studio.source import Recording
 from studio.web.guard import Allowance
 from studio.web.keys import HOST, SPEC
 from studio.web.signaling import HEARTBEAT_SECONDS, SOCKETS, Outbox, admit
+from studio.web.uploads import find_sound, receive
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +161,18 @@ async def audio(request: web.Request) -> web.StreamResponse:
     return socket
 
 
+async def say(request: web.Request) -> web.Response:
+    """Answer ``POST /api/sessions/{id}/say`` when the recording was checked and waits for its turn."""
+    app, session_id = request.app, request.match_info["id"]
+    floor = app[HOST].session(session_id).floor
+    paths = await receive(request, ("audio",))
+    sound = await find_sound(app, paths["audio_path"])
+    floor.say(Recording.of_file(sound.path, sound.container, app[SPEC].limits.sound_seconds))
+    return web.json_response({"session_id": session_id, "seconds": round(sound.seconds, 3)}, status=202)
+
+
 def add_agent(app: web.Application) -> None:
-    """Add the route; after the signaling, whose sockets these are counted with."""
+    """Add the routes; after the signaling, whose sockets these are counted with."""
     base = app[SPEC].server.base
     app.router.add_get(base + "/api/sessions/{id}/audio", audio)
+    app.router.add_post(base + "/api/sessions/{id}/say", say)

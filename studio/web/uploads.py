@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,25 +66,41 @@ async def upload(request: web.Request) -> web.Response:
     With ``?engine=`` it is prepared for that one.
     """
     app = request.app
-    if not request.content_type.startswith("multipart/"):
-        raise BadMessage("Send a form (multipart/form-data) with the fields audio or source.")
-    if app[BUSY].locked():
-        raise StudioFull("Too many files are being uploaded. Please try again shortly.")
-    async with app[BUSY]:
-        try:
-            answer = await _read_form(request)
-        except (ValueError, AssertionError, *BROKEN) as error:  # what aiohttp makes of forms that are none
-            raise BadMessage("The form cannot be read.", detail=type(error).__name__) from error
-        except TimeoutError:
-            raise BadMessage("The upload has stopped. Send it again.") from None
-    if not answer:
-        raise BadMessage("Send a file in the field audio or source.")
+    answer = await receive(request, tuple(FIELDS))
     if source := answer.get("source_path"):
         app[GUESTS].invite(await in_thread(app, app[STORE].portrait, source), request.query.get("engine", "auto"))
     return web.json_response(answer)
 
 
-async def _read_form(request: web.Request) -> dict[str, str]:
+async def receive(request: web.Request, fields: Sequence[str]) -> dict[str, str]:
+    """Keep the files of a form and return the paths to name them by, under the names of `FIELDS`; at least one.
+
+    Raises:
+        BadMessage: It is no form, has other fields than ``fields``, or one twice, or it stopped half way.
+        BadAudio: A recording is none.
+        BadPortrait: A picture is none.
+        TooLarge: A file is too large, or too long.
+        StudioFull: Too many files are being uploaded, or were.
+    """
+    known = " or ".join(fields)
+    if not request.content_type.startswith("multipart/"):
+        raise BadMessage(f"Send a form (multipart/form-data) with a file in {known}.")
+    busy = request.app[BUSY]
+    if busy.locked():
+        raise StudioFull("Too many files are being uploaded. Please try again shortly.")
+    async with busy:
+        try:
+            answer = await _read_form(request, fields)
+        except (ValueError, AssertionError, *BROKEN) as error:  # what aiohttp makes of forms that are none
+            raise BadMessage("The form cannot be read.", detail=type(error).__name__) from error
+        except TimeoutError:
+            raise BadMessage("The upload has stopped. Send it again.") from None
+    if not answer:
+        raise BadMessage(f"Send a file in the field {known}.")
+    return answer
+
+
+async def _read_form(request: web.Request, fields: Sequence[str]) -> dict[str, str]:
     answer: dict[str, str] = {}
     form = await request.multipart()
     while True:
@@ -93,8 +109,8 @@ async def _read_form(request: web.Request) -> dict[str, str]:
         if part is None:
             return answer
         field = part.name if isinstance(part, BodyPartReader) else None
-        if not isinstance(part, BodyPartReader) or field not in FIELDS or FIELDS[field] in answer:
-            raise BadMessage("The form may have the fields audio and source, each once.")
+        if not isinstance(part, BodyPartReader) or field is None or field not in fields or FIELDS[field] in answer:
+            raise BadMessage(f"The form may have the fields {' and '.join(fields)}, each once.")
         answer[FIELDS[field]] = await _keep(request.app, part, field)
 
 

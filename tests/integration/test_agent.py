@@ -1,4 +1,4 @@
-"""Speech pushed into visits that go on: an agent's socket and recordings, at whatever rate and in whatever bursts."""
+"""Speech pushed into visits that go on: an agent's socket, at whatever rate and in whatever bursts, and recordings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from studio.source import Recording
 from studio.web.keys import HOST
 from tests.fakes import speech
 from tests.inside import Inside, heard, inside, spec_of
-from tests.integration.conftest import soon
+from tests.integration.conftest import House, soon
 from tests.unit.test_recording import wav
 
 
@@ -231,3 +231,62 @@ async def test_pictures_made_as_fast_as_possible_take_no_other_speech(studio: In
         studio.url(f"/api/sessions/{session_id}/audio"), headers={"Upgrade": "websocket", "Connection": "Upgrade"}
     ) as answer:
         assert answer.status == 400 and "one recording" in json.dumps(await answer.json())
+
+
+async def say(
+    studio: Inside, session_id: str, sound: bytes, name: str = "talk.wav", field: str = "audio"
+) -> tuple[int, dict[str, Any]]:
+    """Post a recording."""
+    form = aiohttp.FormData()
+    form.add_field(field, sound, filename=name)
+    async with studio.client.post(studio.url(f"/api/sessions/{session_id}/say"), data=form) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_recordings_are_spoken_one_after_the_other(studio: Inside, tmp_path: Path) -> None:
+    session_id, ear = await visit(studio)
+    pcm = speech(0.6)
+    sound = wav(tmp_path / "a.wav", pcm).read_bytes()
+    for _ in range(2):
+        assert await say(studio, session_id, sound) == (202, {"session_id": session_id, "seconds": 0.6})
+    await soon(lambda: ear.seconds >= 1.2, limit=15)
+    assert np.array_equal(np.concatenate(ear.sound)[: len(pcm)], pcm)
+    await soon(lambda: not studio.app[HOST].session(session_id).floor.is_taken)
+
+
+async def test_peer_hears_the_agent_and_no_longer_its_own_microphone(house: House) -> None:
+    visitor = house.visitor()
+    await visitor.connect()
+    await visitor.heard("state", speaking=True)
+    (session_id,) = house.app[HOST].sessions()
+    url = house.ws.removesuffix("/ws") + f"/api/sessions/{session_id}/audio"
+    async with aiohttp.ClientSession() as client, client.ws_connect(url) as socket:
+        await visitor.heard("state", speaking=False, limit=10)
+        await socket.send_json({"type": "format", "sample_rate": 24_000})
+        await socket.send_bytes(at(24_000, 1.0))
+        await socket.send_json({"type": "flush"})
+        await visitor.heard("state", speaking=True, limit=10)
+        assert (await heard(socket, "flushed"))["interrupted"] is False
+    await visitor.heard("state", speaking=False, limit=10)
+    await visitor.heard("state", speaking=True, limit=10)
+
+
+async def test_recordings_that_will_not_do_are_refused(studio: Inside, tmp_path: Path) -> None:
+    session_id, ear = await visit(studio)
+    sound = wav(tmp_path / "a.wav", speech(0.2)).read_bytes()
+    assert (await say(studio, "nobody", sound))[0] == 404
+    for status, code, arguments in (
+        (415, "bad_audio", {"sound": b"RIFF" + bytes(100)}),
+        (415, "bad_audio", {"sound": b""}),
+        (415, "bad_audio", {"sound": sound, "name": "a.mp3"}),
+        (400, "bad_message", {"sound": sound, "name": "../a.exe"}),
+        (400, "bad_message", {"sound": sound, "field": "source"}),
+    ):
+        found, body = await say(studio, session_id, **arguments)
+        assert (found, body["error"]["code"]) == (status, code), body
+    async with studio.client.post(studio.url(f"/api/sessions/{session_id}/say"), json={}) as answer:
+        assert answer.status == 400
+    async with agent(studio, session_id):
+        status, body = await say(studio, session_id, sound)
+        assert status == 400 and "agent" in body["error"]["message"]
+    assert not ear.sound
