@@ -111,3 +111,9 @@ def test_a_stream_cuts_the_same_windows_however_its_sound_arrives(pieces: list[i
     for end, size in zip(np.cumsum(pieces), pieces, strict=True):
         found += stream.feed(wave[end - size : end])
     assert len(found) == len(whole) and all(np.array_equal(a, b) for a, b in zip(found, whole, strict=True))
+
+
+def test_a_visit_cannot_take_the_device_from_others() -> None:
+    assert options.of_visit(options.Setup(), {"sampling_timesteps": 100}).sampling_timesteps == 100
+    with pytest.raises(ConfigError, match="100 sampling_timesteps at most"):
+        options.of_visit(options.Setup(), {"sampling_timesteps": 101})

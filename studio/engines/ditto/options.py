@@ -225,6 +225,10 @@ def live(setup: Setup) -> Setup:
     return replace(setup, online_mode=True)
 
 
+VISIT_STEPS = 100
+"""Diffusion steps that a visitor may ask for (the range of the wire contract, part B)."""
+
+
 def of_visit(setup: Setup, options: Mapping[str, object]) -> Setup:
     """Return an avatar's ``setup`` with what a visit chose.
 
@@ -235,6 +239,9 @@ def of_visit(setup: Setup, options: Mapping[str, object]) -> Setup:
     for name in OF_SOURCE & set(given):
         if given[name] != getattr(setup, name):
             raise ConfigError(f"Ditto's option {name} belongs to the avatar's preparation; a visit cannot change it.")
+    steps = given.get("sampling_timesteps", 0)
+    if isinstance(steps, int) and steps > max(VISIT_STEPS, setup.sampling_timesteps):
+        raise ConfigError(f"A visit may ask for {VISIT_STEPS} sampling_timesteps at most: others share the device.")
     return changed(setup, options)
 
 
