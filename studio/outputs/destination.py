@@ -18,6 +18,10 @@ PORTS = {"rtmp": 1935, "rtmps": 443}
 MAX_URL = 2048
 """Characters."""
 MASK = "***"
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""Leads to the IPv4 address in its last four bytes (RFC 6052), as other prefixes do; that one is judged."""
+UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All that is public in IPv6 (RFC 4291, 2.4)."""
 
 
 class RtmpRefused(StudioError):
@@ -107,5 +111,9 @@ async def resolve(destination: Destination, hosts: Collection[str], is_private: 
 
 def _is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
-    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    return (mapped or ip).is_global and not (mapped or ip).is_multicast
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ipaddress.IPv4Address(int(ip) % 2**32) if ip in NAT64 else None)
+        if inner is None and ip not in UNICAST:
+            return False
+        ip = inner or ip
+    return ip.is_global and not ip.is_multicast

@@ -102,6 +102,18 @@ def check_origin(request: web.Request) -> None:
         raise Unauthorized(detail=origin[:200])
 
 
+def check_page(request: web.Request) -> None:
+    """Refuse other sites' pages where a ``GET`` begins something: a picture's address is enough to send one.
+
+    Raises:
+        Unauthorized: A browser says that such a page asks.
+    """
+    allowed = request.app[SPEC].server.origins
+    is_foreign = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
+    if is_foreign and request.headers.get("Origin") not in allowed and "*" not in allowed:
+        raise Unauthorized
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether a bound address or host name is this machine only."""
     if host == "localhost":

@@ -14,7 +14,7 @@ from aiohttp import BodyPartReader, web
 from studio.errors import AvatarNotFound, BadMessage, StudioFull
 from studio.uploads import Sound, check_size
 from studio.web.bodies import BROKEN, PATIENCE
-from studio.web.guard import in_detail
+from studio.web.guard import check_page, in_detail
 from studio.web.keys import FILES, GUESTS, SPEC, STORE
 
 log = logging.getLogger(__name__)
@@ -145,6 +145,7 @@ def _append(path: Path, piece: bytes) -> None:
 @in_detail
 async def report(request: web.Request) -> web.Response:
     """Answer ``GET /api/portraits?source_path=``: how the preparation goes, and what came of it, in words."""
+    check_page(request)  # asking begins it
     app, engine = request.app, request.query.get("engine", "auto")
     path = await in_thread(app, app[STORE].portrait, request.query.get("source_path", ""))
     avatar_id = app[GUESTS].invite(path, engine)

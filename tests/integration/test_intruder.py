@@ -115,6 +115,26 @@ async def test_configured_site_may_read_and_others_may_not(tmp_path: Path) -> No
                 assert answer.headers.get("Access-Control-Allow-Origin") == allowed
 
 
+@pytest.mark.parametrize(
+    ("site", "origin", "status"),
+    [
+        ("cross-site", None, 403), ("same-site", None, 403), ("cross-site", "https://evil.example", 403),
+        ("cross-site", "https://ok.example", 404), ("same-origin", None, 404), ("none", None, 404), (None, None, 404),
+    ],
+)  # fmt: skip
+async def test_picture_on_a_foreign_page_begins_no_preparation(
+    tmp_path: Path, site: str | None, origin: str | None, status: int
+) -> None:
+    spec = spec_of(tmp_path)
+    object.__setattr__(spec, "server", type(spec.server)(origins=("https://ok.example",)))
+    headers = {"Sec-Fetch-Site": site, "Origin": origin}
+    async with inside(spec) as studio:
+        url = studio.url("/api/portraits?source_path=x.png")
+        sent = {name: value for name, value in headers.items() if value}
+        async with studio.client.get(url, headers=sent) as answer:
+            assert answer.status == status
+
+
 async def test_visitor_who_does_not_read_is_let_go(studio: Inside) -> None:
     """A socket that asks and never reads the answers: the studio stops reading it, and forgets it when it goes."""
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
