@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from studio.audio import Pcm, Resampler
+from studio.beat import FPS
 from studio.errors import BadMessage, StudioError, StudioFull
 from studio.source import LEAD_BEATS, Hearer, Recording
 
@@ -24,8 +25,8 @@ VOICES = 2
 """That one visit hears: an agent's, and one that has been closed and still has to be spoken."""
 FLUSHES = 64
 """That may wait in one voice."""
-PIECE_BYTES = 2048
-"""Handed over at once: 21 ms at 48 kHz, 128 ms at 8 kHz; the event loop is free between two pieces."""
+BLOCK_BYTES = 1 << 16
+"""Of sound are kept together, however it came."""
 LOWEST_RATE, HIGHEST_RATE = 8_000, 48_000
 """Hertz that a voice may have, both allowed."""
 
@@ -38,15 +39,18 @@ class Speaker(Hearer, Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class _Piece:
-    """Bytes of s16le mono."""
+class _Block:
+    """Bytes of s16le mono, `BLOCK_BYTES` at most."""
 
     rate: int
     data: bytearray
 
-    @property
-    def seconds(self) -> float:
-        return len(self.data) / 2 / self.rate
+    def take(self) -> bytes:
+        """Return the first beat's worth, or what is left: as much as is handed over without a pause for others."""
+        count = self.rate // FPS * 2
+        part = bytes(self.data[:count])
+        del self.data[:count]
+        return part
 
 
 Flushed = asyncio.Future[bool]
@@ -60,7 +64,7 @@ class Voice:
     """
 
     def __init__(self) -> None:
-        self._queue: deque[_Piece | Flushed] = deque()
+        self._queue: deque[_Block | Flushed] = deque()
         self._flushing: Flushed | None = None
         self._news, self._left = asyncio.Event(), asyncio.Event()
         self._resampler = Resampler()
@@ -83,14 +87,14 @@ class Voice:
         """
         if self.is_closed:
             raise BadMessage("This voice has ended.")
-        for start in range(0, len(data), PIECE_BYTES):
-            part = data[start : start + PIECE_BYTES]
+        for start in range(0, len(data), BLOCK_BYTES):
+            part = data[start : start + BLOCK_BYTES]
             self.seconds += len(part) / 2 / rate
             last = self._queue[-1] if self._queue else None
-            if isinstance(last, _Piece) and last.rate == rate and len(last.data) + len(part) <= PIECE_BYTES:
+            if isinstance(last, _Block) and last.rate == rate and len(last.data) + len(part) <= BLOCK_BYTES:
                 last.data += part
             else:
-                self._queue.append(_Piece(rate, bytearray(part)))
+                self._queue.append(_Block(rate, bytearray(part)))
         self._news.set()
 
     def flush(self) -> Flushed:
@@ -99,7 +103,7 @@ class Voice:
         Raises:
             BadMessage: The voice is closed, or too many flushes wait.
         """
-        if self.is_closed or sum(not isinstance(one, _Piece) for one in self._queue) >= FLUSHES:
+        if self.is_closed or sum(not isinstance(one, _Block) for one in self._queue) >= FLUSHES:
             raise BadMessage("Wait for the answer to flush before you say it again.")
         flushed: Flushed = asyncio.get_running_loop().create_future()
         self._queue.append(flushed)
@@ -148,14 +152,18 @@ class Voice:
         await speaker.room(LEAD_BEATS)
         if not self._queue:
             return
-        match self._queue.popleft():
-            case _Piece() as piece:
-                self.seconds = max(0.0, self.seconds - piece.seconds) if self._queue else 0.0
-                self._rest = self._read(piece)
+        match self._queue[0]:
+            case _Block() as block:
+                data = block.take()
+                if not block.data:
+                    self._queue.popleft()
+                self.seconds = max(0.0, self.seconds - len(data) / 2 / block.rate) if self._queue else 0.0
+                self._rest = self._read(data, block.rate)
                 self._left.set()
                 await self._feed(speaker)
                 await asyncio.sleep(0)
             case flushed:
+                self._queue.popleft()
                 self._flushing = flushed
                 await self._finish(speaker)
                 self._flushing = None
@@ -173,10 +181,10 @@ class Voice:
             await speaker.room(LEAD_BEATS)
             self._rest = self._rest[speaker.feed(self._rest) :]
 
-    def _read(self, piece: _Piece) -> Pcm:
-        data = self._odd + piece.data
+    def _read(self, data: bytes, rate: int) -> Pcm:
+        data = self._odd + data
         self._odd = data[len(data) // 2 * 2 :]
-        return self._resampler.resample_pcm(np.frombuffer(data, "<i2", len(data) // 2), piece.rate)
+        return self._resampler.resample_pcm(np.frombuffer(data, "<i2", len(data) // 2), rate)
 
 
 class Floor:
