@@ -14,7 +14,9 @@ from studio.errors import AvatarNotReady
 from studio.library import Library, Shelf
 from studio.messages import AvatarCard
 from studio.scheduler import Scheduler
+from studio.session import Session
 from studio.spec import IceSpec
+from studio.web.guard import is_private
 from studio.web.keys import HOST, LIBRARY, SPEC
 from studio.web.pages import asset, respond
 
@@ -83,8 +85,18 @@ async def show_picture(request: web.Request) -> web.Response:
 
 
 async def list_sessions(request: web.Request) -> web.Response:
-    """Answer ``GET /api/sessions``: how many seats there are and how many are taken."""
-    return web.json_response(dataclasses.asdict(request.app[HOST].capacity()))
+    """Answer ``GET /api/sessions``: how many seats there are, how many are taken, and the visits that go on.
+
+    Who knows a visit's id may speak in it: ids are told to this machine only.
+    """
+    host, tells_ids = request.app[HOST], is_private(request)
+    rows = [({"id": id} if tells_ids else {}) | _row(session) for id, session in host.sessions().items()]
+    return web.json_response(dataclasses.asdict(host.capacity()) | {"sessions": rows})
+
+
+def _row(session: Session) -> dict[str, object]:
+    state, seconds = str(session.connection), round(session.seconds, 1)
+    return {"avatar_id": session.avatar_id, "state": state, "seconds": seconds}
 
 
 async def list_ice_servers(request: web.Request) -> web.Response:

@@ -102,6 +102,23 @@ def check_origin(request: web.Request) -> None:
         raise Unauthorized(detail=origin[:200])
 
 
+FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Real-Ip")
+"""Headers by which a proxy says that somebody else asks."""
+
+
+def is_private(request: web.Request) -> bool:
+    """Tell whether nobody but this machine can have asked, and no page of another site may read the answer.
+
+    That is so where the studio is bound to loopback, no other origins are configured (behind a proxy they have to
+    be), and no proxy has handed the request on.
+    """
+    server = request.app[SPEC].server
+    names = (server.host, request.remote or "", urlsplit(f"//{request.host}").hostname or "")
+    return (
+        all(map(is_loopback, names)) and not server.origins and not any(name in request.headers for name in FORWARDED)
+    )
+
+
 def check_page(request: web.Request) -> None:
     """Refuse other sites' pages where a ``GET`` begins something: a picture's address is enough to send one.
 

@@ -18,7 +18,7 @@ from studio.source import Recording
 from studio.streams import StreamCard, Streams
 from studio.uploads import FileNotFound
 from studio.web.bodies import read_json
-from studio.web.guard import in_detail, is_loopback
+from studio.web.guard import in_detail, is_loopback, is_private
 from studio.web.keys import HOST, LIBRARY, SPEC, STATS
 from studio.web.uploads import find_avatar, find_sound
 
@@ -150,15 +150,18 @@ async def stop_stream(request: web.Request) -> web.Response:
 
 
 async def list_streams(request: web.Request) -> web.Response:
-    """Answer ``GET /streams``."""
+    """Answer ``GET /streams``; sessions' ids, with which one could speak in them, are told to this machine only."""
+    tells_ids = is_private(request)
     cards = request.app[STREAMS].cards()
     ids = [card.id for card in cards]
-    return web.json_response({"active_streams": ids, "count": len(ids), "streams": [_row(card) for card in cards]})
+    return web.json_response(
+        {"active_streams": ids, "count": len(ids), "streams": [_row(card, tells_ids) for card in cards]}
+    )
 
 
-def _row(card: StreamCard) -> dict[str, object]:
+def _row(card: StreamCard, tells_ids: bool) -> dict[str, object]:
     reading = card.reading
-    return {
+    return ({"session_id": card.session_id} if tells_ids else {}) | {
         "id": card.id,
         "state": str(reading.stage),
         "frames": reading.frames,
@@ -168,7 +171,6 @@ def _row(card: StreamCard) -> dict[str, object]:
         "uptime_s": round(reading.uptime, 1),
         "dropped": reading.dropped,
         "avatar_id": card.avatar_id,
-        "session_id": card.session_id,
         "rtmp_url": card.destination,
     }
 
