@@ -77,8 +77,8 @@ class FrameTrack(PacketTrack):
 class UsualOutlet(Outlet):
     """Hands frames to aiortc instead of packets."""
 
-    def __init__(self, stats: Stats) -> None:
-        super().__init__(stats)
+    def __init__(self, stats: Stats, scale: float = 1.0) -> None:
+        super().__init__(stats, scale)
         self._pictures, self._sounds = FrameTrack("video", stats), FrameTrack("audio", stats)
         self.video, self.audio = self._pictures, self._sounds
 

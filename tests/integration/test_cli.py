@@ -196,7 +196,7 @@ def test_wrong_configuration_is_named_with_exit_code_2(desk: Desk, command: tupl
     result = process(*command, "--config", desk.config)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.strip() == (
-        f"{desk.config}:2: server.prot: unknown key (did you mean port?); allowed: host, port, origins, base"
+        f"{desk.config}:2: server.prot: unknown key (did you mean port?); allowed: host, port, origins, base, tls_cert, tls_key"
     )
 
 
