@@ -11,6 +11,7 @@ import asyncio
 import os
 import re
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -21,7 +22,11 @@ from studio.outputs.destination import Destination, RtmpRefused
 HANDSHAKE_BYTES = 1536
 CHUNK_BYTES = 4096
 """Of what we send; every server takes it."""
-READ_BYTES = 65_536
+READ_BYTES = 16_384
+TALK_BYTES, TALK_PER_SECOND = 65_536, 16_384
+"""What a server may say at once, and each second: reading it takes the loop's time, which is everybody's."""
+MESSAGE_COST = 128
+"""Bytes that each message counts for, however short: a server could put one into each byte."""
 BUFFER_BYTES = 262_144
 """Written but not sent yet, above which `drain` waits."""
 CONTROL_CHANNEL, COMMAND_CHANNEL, MEDIA_CHANNEL = 2, 3, 6
@@ -43,6 +48,7 @@ class Publisher:
         self._messages = chunks.Reader()
         self._arrived: list[Message] = []
         self._window = self._received = self._acknowledged = 0
+        self._talk, self._heard_at = 0.0, time.monotonic()
         self._stream = 0
         self.sent_bytes = 0
         """Of media, handed to the network."""
@@ -189,19 +195,30 @@ class Publisher:
 
         Raises:
             EOFError: The server has hung up.
+            ChunkError: It breaks the protocol, or talks too much.
         """
         data = await self._reader.read(READ_BYTES)
         if not data:
             raise EOFError
         self._received += len(data)
-        messages = list(self._messages.feed(data))
-        for message in messages:
+        self._listen(len(data))
+        messages = []
+        for message in self._messages.feed(data):
+            self._listen(MESSAGE_COST)
             self._control(message)
+            messages.append(message)
         if self._window and self._received - self._acknowledged >= self._window:
             self._acknowledged = self._received
             count = (self._received % 2**32).to_bytes(4, "big")
             self._write(Message(chunks.ACKNOWLEDGEMENT, 0, count), CONTROL_CHANNEL)
         return messages
+
+    def _listen(self, count: int) -> None:
+        now = time.monotonic()
+        self._talk = max(0.0, self._talk - (now - self._heard_at) * TALK_PER_SECOND) + count
+        self._heard_at = now
+        if self._talk > TALK_BYTES:
+            raise chunks.ChunkError("it talks too much")
 
     def _control(self, message: Message) -> None:
         if message.kind == chunks.WINDOW_ACK_SIZE:

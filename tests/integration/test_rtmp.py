@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import socket
@@ -247,6 +248,39 @@ async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
             await writer.drain()
     finally:
         writer.close()
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"\x03" + bytes(6) + b"\x14" + bytes(4) + b"\xc3" * 65_500,
+        (b"\x02" + bytes(5) + b"\x06\x04" + bytes(4) + b"\0\6ping") * 8192,
+    ],
+    ids=["empty", "pings"],
+)
+async def test_server_that_talks_without_end_is_not_listened_to(house: Inside, noise: bytes) -> None:
+    """Each byte can be a message: that would take the time of all visits."""
+    ends: list[asyncio.Event] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends.append(asyncio.Event())
+        with contextlib.suppress(OSError, EOFError):
+            greeting = await reader.readexactly(1537)
+            writer.write(b"\x03" + greeting[1:] + greeting[1:])
+            while True:
+                writer.write(noise)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.close()
+        ends[-1].set()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as loud:
+        began = time.monotonic()
+        status, body = await start(house, "loud", f"rtmp://127.0.0.1:{loud.sockets[0].getsockname()[1]}/live/{KEY}")
+        assert status == 502 and KEY not in str(body)
+        assert time.monotonic() - began < 2, "not only when its time was up"
+        await asyncio.wait_for(ends[0].wait(), 5)
+    assert await house.is_empty()
 
 
 async def test_names_that_are_taken_or_unknown_are_refused(house: Inside, server: RtmpServer) -> None:
