@@ -109,14 +109,12 @@ FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Real-Ip")
 def is_private(request: web.Request) -> bool:
     """Tell whether nobody but this machine can have asked, and no page of another site may read the answer.
 
-    That is so where the studio is bound to loopback, no other origins are configured (behind a proxy they have to
-    be), and no proxy has handed the request on.
+    That is so where the studio is bound to loopback (then `check_origin` has seen that it was called by a name of
+    loopback), no other origins are configured (behind a proxy they have to be), and no proxy handed the request on.
     """
     server = request.app[SPEC].server
-    names = (server.host, request.remote or "", urlsplit(f"//{request.host}").hostname or "")
-    return (
-        all(map(is_loopback, names)) and not server.origins and not any(name in request.headers for name in FORWARDED)
-    )
+    is_here = is_loopback(server.host) and is_loopback(request.remote or "")
+    return is_here and not server.origins and not any(name in request.headers for name in FORWARDED)
 
 
 def check_page(request: web.Request) -> None:
