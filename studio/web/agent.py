@@ -57,14 +57,15 @@ class AgentSocket:
 
     async def run(self) -> None:
         """Converse until either side ends it; cancelling leaves at once."""
-        self._tasks |= {asyncio.create_task(self._outbox.run()), asyncio.create_task(self._read())}
+        sending = asyncio.create_task(self._outbox.run())
+        self._tasks |= {sending, asyncio.create_task(self._read())}
         try:
             done, _ = await asyncio.wait({*self._tasks, self._speaking}, return_when=asyncio.FIRST_COMPLETED)
             for finished in done & self._tasks:
                 finished.result()
             if self._speaking in done:
                 self._outbox.put(Fault(SessionNotFound.code, "This session has ended.", fatal=True))
-                await self._outbox.run()
+                await sending
         finally:
             for task in self._tasks:
                 task.cancel()

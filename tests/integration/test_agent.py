@@ -19,6 +19,7 @@ from studio.beat import Beat
 from studio.messages import State
 from studio.output import Output
 from studio.source import Recording
+from studio.web.agent import MESSAGE_BYTES
 from studio.web.keys import HOST
 from tests.fakes import speech
 from tests.inside import Inside, heard, inside, spec_of
@@ -208,6 +209,20 @@ async def test_agent_hears_that_the_visit_is_over(studio: Inside) -> None:
         assert told["code"] == "session_not_found" and told["fatal"]
         assert (await socket.receive(5)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
     assert await studio.is_empty()
+
+
+async def test_message_larger_than_any_voice_sends_closes_the_socket_and_the_visit_goes_on(studio: Inside) -> None:
+    session_id, _ = await visit(studio)
+    async with agent(studio, session_id) as socket:
+        await socket.send_bytes(bytes(MESSAGE_BYTES + 1))
+        async with asyncio.timeout(10):
+            while (frame := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                pass
+        assert frame.type is aiohttp.WSMsgType.CLOSE and frame.data == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+    assert studio.app[HOST].session(session_id)
+    async with agent(studio, session_id) as socket:
+        await socket.send_json({"type": "flush"})
+        await heard(socket, "flushed")
 
 
 async def test_recording_of_a_visit_waits_while_an_agent_speaks_and_then_goes_on(
