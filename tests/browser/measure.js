@@ -63,30 +63,32 @@ globalThis.measure = (() => {
 
     /** Flash against beep of the test card: one skew in ms per flash, positive when the picture is late. */
     async skew(seconds) {
-      const sound = new AudioContext();
-      await sound.resume();
-      const source = sound.createMediaStreamSource(video().srcObject);
-      const analyser = new AnalyserNode(sound, {fftSize: 2048});
-      source.connect(analyser);
-      const samples = new Float32Array(analyser.fftSize);
+      const track = video().srcObject.getAudioTracks()[0];
+      const reader = new MediaStreamTrackProcessor({track, maxBufferSize: 50}).readable.getReader();
       const beeps = [];
       const flashes = [];
-      const listen = setInterval(() => {
-        analyser.getFloatTimeDomainData(samples);
-        const now = performance.now();
-        const at = samples.findIndex((value) => Math.abs(value) > 0.1);
-        if (at < 0) return;
-        const onset = now - ((samples.length - at) * 1000) / sound.sampleRate;
-        if (!beeps.length || onset - beeps.at(-1) > 300) beeps.push(onset);
-      }, 8);
+      let samples = new Float32Array(0);
+      const listening = (async () => {
+        for (;;) {
+          const {value: piece, done} = await reader.read();
+          if (done) return;
+          const now = performance.now();
+          if (samples.length !== piece.numberOfFrames) samples = new Float32Array(piece.numberOfFrames);
+          piece.copyTo(samples, {planeIndex: 0, format: 'f32-planar'});
+          const at = samples.findIndex((value) => Math.abs(value) > 0.1);
+          const onset = now - ((samples.length - at) * 1000) / piece.sampleRate;
+          piece.close();
+          if (at >= 0 && (!beeps.length || onset - beeps.at(-1) > 300)) beeps.push(onset);
+        }
+      })();
       let bright = false;
       for await (const level of pictures(seconds)) {
         const flash = level > 180;
         if (flash && !bright) flashes.push(performance.now());
         bright = flash;
       }
-      clearInterval(listen);
-      await sound.close();
+      await reader.cancel();
+      await listening;
       const skews = [];
       for (const flash of flashes) {
         const nearest = beeps.reduce((best, beep) => Math.abs(beep - flash) < Math.abs(best - flash) ? beep : best, Infinity);
