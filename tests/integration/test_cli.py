@@ -109,8 +109,9 @@ def test_debug_curves_are_drawn_for_portraits_only(desk: Desk, drawn: Path, caps
     plot = desk.folder / "curves.png"
     assert desk.run("render", "--avatar", "robot", "--audio", desk.sound(), "--debug-curves", plot) == 0
     assert f"is drawn in {plot}" in capsys.readouterr().out
-    width = cv2.imread(str(plot)).shape[1]
-    assert width > 15 * 6  # six pixels a beat, and the names
+    drawn_curves = cv2.imread(str(plot))
+    assert drawn_curves is not None
+    assert drawn_curves.shape[1] > 15 * 6  # six pixels a beat, and the names
     assert desk.run("render", "--avatar", "card", "--audio", desk.sound(), "--debug-curves", plot) == 1
     assert "Only portraits" in capsys.readouterr().err
 
@@ -196,7 +197,8 @@ def test_wrong_configuration_is_named_with_exit_code_2(desk: Desk, command: tupl
     result = process(*command, "--config", desk.config)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.strip() == (
-        f"{desk.config}:2: server.prot: unknown key (did you mean port?); allowed: host, port, origins, base, tls_cert, tls_key"
+        f"{desk.config}:2: server.prot: unknown key (did you mean port?); "
+        "allowed: host, port, origins, base, tls_cert, tls_key"
     )
 
 

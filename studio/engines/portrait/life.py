@@ -51,7 +51,7 @@ def breath(length: int, breaths: int) -> NDArray[np.float64]:
 
 
 def blink_starts(length: int, rng: np.random.Generator) -> list[int]:
-    """Return the beats at which the eyes begin to shut, round a loop: log-normal gaps, median 3.6 s, at most one double.
+    """Return the beats at which the eyes begin to shut, in a loop: log-normal gaps, median 3.6 s, one double at most.
 
     The loop is short and seen again and again: a cluster of blinks in it would be a tic.
     """
