@@ -10,12 +10,16 @@ import ipaddress
 import socket
 import threading
 
+MOST = 32
+"""Look-ups at once: with a resolver that never answers, each of them holds a thread until it gives up."""
+_seats = threading.BoundedSemaphore(MOST)
+
 
 async def look_up(host: str, port: int) -> list[str]:
     """Return the addresses of a name, in the resolver's order; an address is its own. Cancelling is fine.
 
     Raises:
-        OSError: There is no such name.
+        OSError: There is no such name, or too many are being looked up.
     """
     try:
         return [str(ipaddress.ip_address(host))]
@@ -36,10 +40,14 @@ async def look_up(host: str, port: int) -> list[str]:
         found, wrong = [], ""
         try:
             found = [str(line[4][0]) for line in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:  # a name with a NUL, or too long, is a ValueError
             wrong = str(error)
+        finally:
+            _seats.release()
         if not loop.is_closed():
             loop.call_soon_threadsafe(tell, found, wrong)
 
+    if not _seats.acquire(blocking=False):
+        raise OSError("too many names are being looked up")
     threading.Thread(target=ask, name="look-up", daemon=True).start()
     return await answer
