@@ -26,7 +26,7 @@ from studio.web.guard import Allowance
 from studio.web.keys import GUESTS, HOST, SPEC, STATS
 from studio.web.oneshot import engine_options
 from studio.web.patience import ReaderStalled, patiently
-from studio.web.signaling import HARD_LIMIT, HEARTBEAT_SECONDS, SOCKETS, admit, check_length
+from studio.web.signaling import HARD_LIMIT, check_length, opened
 from studio.web.uploads import find_avatar, find_sound
 from studio.web.wishes import Wish, read_wish
 
@@ -171,17 +171,8 @@ async def images(request: web.Request) -> web.StreamResponse:
     """Answer ``GET /ws/{client_id}``."""
     if request.headers.get("Upgrade", "").lower() != "websocket" or len(request.match_info["client_id"]) > MAX_ID:
         raise BadMessage("This address is for WebSockets.")
-    limits, sockets, address = request.app[SPEC].limits, request.app[SOCKETS], request.remote or ""
-    admit(address, sockets.values(), limits)
-    socket = web.WebSocketResponse(
-        max_msg_size=limits.message_bytes * HARD_LIMIT, heartbeat=HEARTBEAT_SECONDS, compress=False
-    )
-    sockets[socket] = address
-    try:
-        await socket.prepare(request)
+    async with opened(request, request.app[SPEC].limits.message_bytes * HARD_LIMIT) as socket:
         await ImageSocket(request, socket).run()
-    finally:
-        del sockets[socket]
     return socket
 
 

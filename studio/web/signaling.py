@@ -10,7 +10,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from typing import assert_never, cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -202,18 +203,32 @@ async def signaling(request: web.Request) -> web.StreamResponse:
     """Answer ``GET /ws``."""
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise BadMessage("This address is for WebSockets. Open the studio's page instead.")
-    limits, sockets, address = request.app[SPEC].limits, request.app[SOCKETS], request.remote or ""
-    admit(address, sockets.values(), limits)
-    socket = web.WebSocketResponse(
-        max_msg_size=limits.message_bytes * HARD_LIMIT, heartbeat=HEARTBEAT_SECONDS, compress=False
-    )
+    async with opened(request, request.app[SPEC].limits.message_bytes * HARD_LIMIT) as socket:
+        await Signaling(request, socket).run()
+    return socket
+
+
+@asynccontextmanager
+async def opened(request: web.Request, most_bytes: int) -> AsyncIterator[web.WebSocketResponse]:
+    """Open a socket, counted among all until the context ends.
+
+    Args:
+        request: Its upgrade.
+        most_bytes: A longer message closes it.
+
+    Raises:
+        StudioFull: There are too many.
+        RateLimited: There are too many from there.
+    """
+    sockets, address = request.app[SOCKETS], request.remote or ""
+    admit(address, sockets.values(), request.app[SPEC].limits)
+    socket = web.WebSocketResponse(max_msg_size=most_bytes, heartbeat=HEARTBEAT_SECONDS, compress=False)
     sockets[socket] = address
     try:
         await socket.prepare(request)
-        await Signaling(request, socket).run()
+        yield socket
     finally:
         del sockets[socket]
-    return socket
 
 
 def admit(address: str, others: Collection[str], limits: LimitsSpec) -> None:
