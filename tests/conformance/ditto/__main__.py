@@ -15,7 +15,7 @@ from tests.conformance.ditto.faces import face_units
 from tests.conformance.ditto.golden import scenarios
 from tests.conformance.ditto.scenario import crew_of, verdicts
 from tests.conformance.ditto.units import motion_units
-from tests.conformance.ditto.verdict import Verdict
+from tests.conformance.verdict import Verdict
 
 
 def unit_verdicts(folder: Path) -> Iterator[Verdict]:

@@ -21,7 +21,8 @@ from studio.engines.ditto.retarget import Retarget
 from studio.engines.ditto.source import fitted
 from studio.engines.ditto.types import WIDTHS, Motion, Reference
 from tests.conformance.ditto.units import Arrays, stored_motion
-from tests.conformance.ditto.verdict import MATRIX, SMALL, Verdict, judge
+from tests.conformance.ditto.verdict import MATRIX, SMALL, judge
+from tests.conformance.verdict import Verdict
 
 OPTION_SETS = "units_motion_stitch_options.json"
 BLINKS: tuple[tuple[int, int, int | list[int], int], ...] = (

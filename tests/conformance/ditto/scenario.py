@@ -35,10 +35,10 @@ from tests.conformance.ditto.verdict import (
     OF_IMAGES,
     PNG_MEAN,
     PNG_MOST,
-    Verdict,
     judge,
     judge_picture,
 )  # fmt: skip
+from tests.conformance.verdict import Verdict
 
 CHECKPOINT = "standins"
 """Folder of the networks, below the golden one."""

@@ -15,7 +15,8 @@ from studio.engines.ditto.crew import Crew
 from tests.conformance.ditto.__main__ import unit_verdicts
 from tests.conformance.ditto.golden import scenarios
 from tests.conformance.ditto.scenario import crew_of, verdicts
-from tests.conformance.ditto.verdict import Verdict, judge, judge_picture
+from tests.conformance.ditto.verdict import judge, judge_picture
+from tests.conformance.verdict import Verdict
 
 ALWAYS = ("online_image_defaults", "offline_video_images_chinfo_dict")
 OTHERS = (

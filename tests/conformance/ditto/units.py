@@ -17,7 +17,8 @@ from studio.engines.ditto.motion import Windows
 from studio.engines.ditto.options import Setup
 from studio.engines.ditto.types import WIDTHS, CheckpointInfo, Floats, Motion, Reference, vector_of
 from studio.engines.loop import mirror
-from tests.conformance.ditto.verdict import Verdict, judge
+from tests.conformance.ditto.verdict import judge
+from tests.conformance.verdict import Verdict
 
 Arrays = Mapping[str, NDArray[Any]]
 STORED = ("scale", "pitch", "yaw", "roll", "t", "exp", "kp")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tests.conformance.verdict import Verdict, difference
 
 VECTOR = 3e-4
 LOGITS = 3e-3
@@ -30,37 +31,6 @@ LIMITS: Mapping[str, float] = {
 """Largest absolute difference by array; `VECTOR` where nothing is said. Integers are exact."""
 OF_IMAGES = frozenset(("kp_cond", "pred_kp_seq", "motion_seq", "xd_in", "d0"))
 """Motion: `LOGITS` where no reference person stands between the picture and it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What came of one array."""
-
-    name: str
-    error: float
-    """Largest absolute difference; infinite where shapes differ or something is not finite."""
-    limit: float
-    note: str = ""
-
-    @property
-    def passes(self) -> bool:
-        """Within the limit."""
-        return self.error <= self.limit
-
-    def __str__(self) -> str:
-        word = "ok  " if self.passes else "FAIL"
-        return f"{word} {self.name:<58} error {self.error:<10.3g} limit {self.limit:<9.3g} {self.note}".rstrip()
-
-
-def difference(ours: NDArray[Any], theirs: NDArray[Any]) -> tuple[float, str]:
-    """Return the largest absolute difference of two arrays, and a note where they cannot be compared."""
-    if ours.shape != theirs.shape:
-        return float("inf"), f"shape {ours.shape}, expected {theirs.shape}"
-    if not ours.size:
-        return 0.0, ""
-    apart = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
-    worst = float(apart.max())
-    return (worst, "") if np.isfinite(worst) else (float("inf"), "not finite")
 
 
 def judge(scope: str, name: str, ours: NDArray[Any], theirs: NDArray[Any], limit: float | None = None) -> Verdict:

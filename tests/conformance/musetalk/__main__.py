@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.conformance.musetalk import face, film, sound
 from tests.conformance.musetalk.golden import Golden
-from tests.conformance.musetalk.verdict import Verdict
+from tests.conformance.verdict import Verdict
 
 
 def verdicts(folder: Path) -> Iterator[Verdict]:

@@ -17,9 +17,9 @@ from tests.conformance.musetalk.verdict import (
     KEYPOINTS,
     MASK,
     POSE_INPUT,
-    Verdict,
     judge,
 )
+from tests.conformance.verdict import Verdict
 
 
 def check(golden: Golden) -> Iterator[Verdict]:

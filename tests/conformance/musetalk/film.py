@@ -16,7 +16,8 @@ from studio.engines.musetalk.types import Box, Bytes, Floats
 from studio.engines.torchfile import TorchFile
 from tests.conformance.musetalk.face import within
 from tests.conformance.musetalk.golden import Golden
-from tests.conformance.musetalk.verdict import EXACT, FLOATS, MASK, Verdict, judge, judge_picture
+from tests.conformance.musetalk.verdict import EXACT, FLOATS, MASK, judge, judge_picture
+from tests.conformance.verdict import Verdict
 
 
 def check(golden: Golden) -> Iterator[Verdict]:

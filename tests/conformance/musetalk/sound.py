@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from studio.engines.musetalk import hearing, mel, windows
 from studio.engines.musetalk.types import Floats
 from tests.conformance.musetalk.golden import Golden
-from tests.conformance.musetalk.verdict import EXACT, FLOATS, RESAMPLED, Verdict, judge
+from tests.conformance.musetalk.verdict import EXACT, FLOATS, RESAMPLED, judge
+from tests.conformance.verdict import Verdict
 
 _ENDS_UPSTREAM = "error"
 
