@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import cast
 
-from studio.errors import BadJson, BadMessage, StudioError, TooLarge, UnknownType
+from studio.errors import BadMessage, StudioError, UnknownType
+from studio.jsontext import read_object, read_text
 
 MAX_SDP_CHARACTERS = 100_000
 MAX_CANDIDATE_CHARACTERS = 4_096
 MAX_ID_CHARACTERS = 128
 MAX_PATH_CHARACTERS = 1_024
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +223,7 @@ def decode(text: str) -> ClientMessage | Start:
         case "get_avatars":
             return GetAvatars()
         case "select_avatar":
-            return SelectAvatar(_text(body, "avatar_id", MAX_ID_CHARACTERS))
+            return SelectAvatar(read_text(body, "avatar_id", MAX_ID_CHARACTERS))
         case "offer":
             return read_offer(body)
         case "ice_candidate":
@@ -236,39 +235,9 @@ def decode(text: str) -> ClientMessage | Start:
         case "ping":
             return read_ping(body)
         case "start":
-            return Start("" if body.get("source_path") is None else _text(body, "source_path", MAX_PATH_CHARACTERS))
+            return Start("" if body.get("source_path") is None else read_text(body, "source_path", MAX_PATH_CHARACTERS))
         case _:
             raise UnknownType
-
-
-def read_object(text: str) -> dict[str, object]:
-    """Return a text as the JSON object that it is.
-
-    Raises:
-        BadJson: It is none.
-    """
-    try:
-        body = json.loads(text, parse_constant=_no_constant)
-        if _SURROGATE.search(text):  # half a character cannot be sent on, logged, or asked the disk for
-            json.dumps(body, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise BadJson(detail=type(error).__name__) from error
-    if not isinstance(body, dict):
-        raise BadJson("A message is one JSON object.")
-    return cast(dict[str, object], body)
-
-
-def _no_constant(word: str) -> float:
-    raise ValueError(f"{word} is not JSON")
-
-
-def _text(body: Mapping[str, object], name: str, limit: int) -> str:
-    value = body.get(name)
-    if not isinstance(value, str) or not value:
-        raise BadMessage(f"The message needs {name}, a text.")
-    if len(value) > limit:
-        raise TooLarge(f"{name} is longer than {limit} characters.")
-    return value
 
 
 def read_offer(body: Mapping[str, object]) -> Offer:
@@ -278,8 +247,8 @@ def read_offer(body: Mapping[str, object]) -> Offer:
         BadMessage: A field is missing or of the wrong type.
         TooLarge: A field is longer than any browser makes it.
     """
-    sdp = _text(body, "sdp", MAX_SDP_CHARACTERS)
-    avatar_id = None if body.get("avatar_id") is None else _text(body, "avatar_id", MAX_ID_CHARACTERS)
+    sdp = read_text(body, "sdp", MAX_SDP_CHARACTERS)
+    avatar_id = None if body.get("avatar_id") is None else read_text(body, "avatar_id", MAX_ID_CHARACTERS)
     options = body.get("options")
     if options is None:
         options = {}

@@ -15,7 +15,6 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from studio import messages
 from studio.beat import Beat
 from studio.engine import Options
 from studio.errors import BadMessage, EngineFault, PeerTimeout, StudioError
@@ -26,7 +25,8 @@ from studio.peer import Peer
 from studio.pipeline import LoadedAvatar, Pipeline
 from studio.source import Source
 from studio.spec import StudioSpec
-from studio.stats import Stats, percentile
+from studio.stats import Stats
+from studio.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -82,9 +82,7 @@ class Session:
         self._options, self._spec, self._stats, self._send = options, spec, stats, send
         self._connection = Connection.NEW
         self._is_speaking = False
-        self._lateness: list[float] = []
-        self._counted: dict[str, int] = {}
-        self._beats = 0
+        self._tally = Tally(stats)
         self._closing: asyncio.Task[None] | None = None
         self._source, self._has_said_all = source, False
         self._paced = paced
@@ -201,7 +199,7 @@ class Session:
                 log.warning("session %s ends: %s", self.id, reason)
                 self._send(Fault.of(reason))
             self._move(Connection.CLOSING)
-            self._count_losses()
+            self._tally.count_losses(self._pipeline, self._stale)
             self._closing = asyncio.create_task(self._give_back())
         await asyncio.shield(self._closing)
 
@@ -250,10 +248,7 @@ class Session:
 
     def _send_on(self, beat: Beat) -> None:
         self._output.send(self._pipeline.slot, beat, self._pipeline.arrived)
-        self._beats += 1
-        self._stats.count("studio_beats_total", kind="speech" if beat.speech else "idle")
-        self._lateness.append(self._pipeline.lateness * 1000)
-        self._stats.observe("studio_beat_lateness_ms", self._lateness[-1])
+        self._tally.count(beat, self._pipeline.lateness)
         if not beat.speech:
             self._quiet.set()
         if beat.speech is not self._is_speaking:
@@ -261,37 +256,15 @@ class Session:
             self._push_state()
 
     async def _report(self) -> None:
-        before = time.monotonic()
         while True:
             await asyncio.sleep(REPORT_SECONDS)
-            now = time.monotonic()
-            self._count_losses()
-            self._stats.gauge("studio_loop_cpu_ms", time.thread_time() * 1000)
+            report = self._tally.report(self._pipeline, self._output, self._stale)
             if self._connection is Connection.LIVE:
-                self._send(self._stats_message(now - before))
-            before, self._beats, self._lateness = now, 0, []
+                self._send(report)
 
-    def _count_losses(self) -> None:
-        """Hand on what was lost since the last time."""
-        stale = self._output.microphone.stale if isinstance(self._output, Peer) else 0
-        losses = (
-            ("studio_late_beats_total", "", self._pipeline.late),
-            ("studio_dropped_total", "backlog", self._pipeline.dropped),
-            ("studio_dropped_total", "stale_sound", stale),
-        )
-        for name, what, total in losses:
-            if more := total - self._counted.get(name + what, 0):
-                self._counted[name + what] = total
-                self._stats.count(name, more, **({"what": what} if what else {}))
-
-    def _stats_message(self, seconds: float) -> messages.Stats:
-        return messages.Stats(
-            fps=round(self._beats / seconds, 1),
-            queue_depth=self._pipeline.depth,
-            beat_lateness_ms=round(percentile(self._lateness, 0.95), 1),
-            engine_ms=round(self._pipeline.loaded.scheduler.step_ms(), 2),
-            dropped=self._pipeline.dropped + self._pipeline.late + self._output.dropped,
-        )
+    @property
+    def _stale(self) -> int:
+        return self._output.microphone.stale if isinstance(self._output, Peer) else 0
 
     def _hear(self, pcm: NDArray[np.int16], arrived: float) -> None:
         self._floor.feed(pcm, live=True, arrived=arrived)

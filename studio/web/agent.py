@@ -16,10 +16,11 @@ from typing import cast
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from studio.errors import BadMessage, RateLimited, SessionNotFound, StudioError, TooLarge, UnknownType
-from studio.floor import HIGHEST_RATE, LOWEST_RATE, Flushed, Voice
-from studio.messages import Fault, read_object
+from studio.jsontext import read_object
+from studio.messages import Fault
 from studio.session import Session
 from studio.source import Recording
+from studio.voice import HIGHEST_RATE, LOWEST_RATE, Flushed, Voice
 from studio.web.guard import Allowance
 from studio.web.keys import HOST, SPEC
 from studio.web.signaling import HEARTBEAT_SECONDS, SOCKETS, Outbox, admit

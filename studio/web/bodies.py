@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from studio.errors import BadJson, BadMessage
-from studio.messages import read_object
+from studio.jsontext import read_object
 
 PATIENCE = 30.0
 """Seconds in which a body, or another piece of an upload, must come."""

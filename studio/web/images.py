@@ -19,7 +19,8 @@ from typing import cast
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from studio.errors import BadMessage, RateLimited, StudioError, UnknownType
-from studio.messages import Fault, ServerMessage, read_object, read_ping
+from studio.jsontext import read_object
+from studio.messages import Fault, ServerMessage, read_ping
 from studio.outputs.images import Image, ImageOutput
 from studio.source import Recording
 from studio.web.guard import Allowance

@@ -9,8 +9,9 @@ import pytest
 from studio.audio import Pcm
 from studio.beat import SAMPLES_PER_BEAT
 from studio.errors import BadMessage, StudioError, StudioFull
-from studio.floor import BLOCK_BYTES, FLUSHES, RECORDINGS, Floor, Voice
+from studio.floor import RECORDINGS, Floor
 from studio.source import Recording
+from studio.voice import BLOCK_BYTES, FLUSHES, Voice
 from tests.fakes import speech, until
 from tests.unit.test_recording import wav
 

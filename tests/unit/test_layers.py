@@ -23,13 +23,13 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         (
             {"errors", "beat", "memory"},
             {"spec"},
-            {"picture", "audio", "messages", "config", "pacer", "ice"},
-            {"engine", "stats", "recording", "footage"},
+            {"picture", "audio", "jsontext", "config", "pacer", "ice"},
+            {"engine", "messages", "stats", "recording", "footage"},
             {"engines"},
             {"library", "scheduler", "weights"},
             {"timeline", "source", "output", "lookup", "guests", "uploads", "seats"},
-            {"pipeline", "encode", "microphone", "gathering", "floor"},
-            {"surgery", "outlet"},
+            {"pipeline", "encode", "microphone", "gathering", "voice"},
+            {"surgery", "outlet", "floor", "tally"},
             {"peer", "outputs"},
             {"session"},
             {"host"},
@@ -58,9 +58,9 @@ FENCES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("cuda", "google", "onnx", "onnxruntime", "pycuda", "tensorrt"), frozenset({"engines"})),
     "numpy": frozenset(
         {
-            "audio", "beat", "cli", "encode", "engine", "engines", "floor", "footage", "microphone", "outlet",
+            "audio", "beat", "cli", "encode", "engine", "engines", "footage", "microphone", "outlet",
             "outputs", "pacer", "peer", "picture", "pipeline", "recording", "scheduler", "session", "source",
-            "timeline",
+            "timeline", "voice",
         }
     ),
     "resvg_py": frozenset({"engines"}),
