@@ -18,6 +18,8 @@ MAX_SDP_CHARACTERS = 100_000
 MAX_CANDIDATE_CHARACTERS = 4_096
 MAX_ID_CHARACTERS = 128
 MAX_PATH_CHARACTERS = 1_024
+MAX_OPTIONS = 64
+"""In one object of options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +254,7 @@ def read_offer(body: Mapping[str, object]) -> Offer:
     options = body.get("options")
     if options is None:
         options = {}
-    if not isinstance(options, dict) or len(options) > 64:
+    if not isinstance(options, dict) or len(options) > MAX_OPTIONS:
         raise BadMessage("The offer's options are one JSON object.")
     return Offer(sdp, avatar_id, cast(dict[str, object], options))
 

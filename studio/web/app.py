@@ -27,6 +27,7 @@ from studio.web.health import add_health
 from studio.web.images import add_images
 from studio.web.keys import FILES, GUESTS, HOST, LIBRARY, SPEC, STATS, STORE
 from studio.web.oneshot import add_oneshot
+from studio.web.openapi.document import add_openapi
 from studio.web.pages import add_pages
 from studio.web.signaling import add_signaling
 from studio.web.streams import add_streams
@@ -73,6 +74,7 @@ def add_routes(app: web.Application, home: Path) -> None:
     add_oneshot(app)
     add_images(app)
     add_agent(app)
+    add_openapi(app)
     app.on_response_prepare.append(add_headers)
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
         allow_headers=("Content-Type",), expose_headers=("Location",), max_age=600

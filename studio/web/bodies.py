@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from studio.errors import BadJson, BadMessage
+from studio.errors import BadJson, BadMessage, TooLarge
 from studio.jsontext import read_object
 
 PATIENCE = 30.0
@@ -23,11 +23,14 @@ async def read_json(request: web.Request) -> Mapping[str, object]:
     Raises:
         BadJson: It is none.
         BadMessage: It does not come.
+        TooLarge: It is longer than any request of that kind.
     """
     try:
         async with asyncio.timeout(PATIENCE):
             body = await request.read()
         return read_object(body.decode())
+    except web.HTTPRequestEntityTooLarge as error:
+        raise TooLarge from error
     except TimeoutError:
         raise BadMessage("The request has stopped half-way. Send it again.") from None
     except (UnicodeDecodeError, *BROKEN) as error:

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 OPTIONED = frozenset({"ditto"})
 """Engines that ``setup_kwargs`` are meant for; others would refuse them, though no client means any harm."""
+PATHS = ("/webrtc/offer", "/offer", "/api/offer")
 MAX_CANDIDATES = 64
 """In one request."""
 
@@ -90,6 +91,6 @@ def _note(message: ServerMessage) -> None:
 def add_oneshot(app: web.Application) -> None:
     """Add the routes."""
     base = app[SPEC].server.base
-    for path in ("/webrtc/offer", "/offer", "/api/offer"):
+    for path in PATHS:
         app.router.add_post(base + path, offer)
         app.router.add_patch(base + path, candidates)

@@ -12,6 +12,7 @@ from typing import cast
 
 from studio.beat import BEAT_SECONDS, FPS
 from studio.errors import BadMessage
+from studio.messages import MAX_OPTIONS
 from studio.outputs.images import Images
 
 CHUNKS = (3, 5, 2)
@@ -85,7 +86,7 @@ def _section(body: Mapping[str, object], key: str) -> Mapping[str, object]:
     value = body.get(key)
     if value is None:
         return {}
-    if not isinstance(value, dict) or len(value) > 64:
+    if not isinstance(value, dict) or len(value) > MAX_OPTIONS:
         raise BadMessage(f"{key} must be one JSON object.")
     return cast(dict[str, object], value)
 
