@@ -92,6 +92,8 @@ class _Tuned:
         super().__init__()
         self._media = media
         self._target = media.bitrate_bps
+        self.made_keyframe = False
+        """Whether the last picture can be decoded without those before it."""
 
     @property
     def target_bitrate(self) -> int:
@@ -111,7 +113,9 @@ class _Tuned:
         kinds = av.video.frame.PictureType
         frame.pict_type = kinds.I if force_keyframe else kinds.NONE
         assert frame.pts is not None
-        return b"".join(bytes(packet) for packet in codec.encode(frame)), frame.pts
+        packets = codec.encode(frame)
+        self.made_keyframe = any(packet.is_keyframe for packet in packets)
+        return b"".join(bytes(packet) for packet in packets), frame.pts
 
     def _fits(self, codec: VideoCodecContext, frame: av.VideoFrame) -> bool:
         running = codec.bit_rate or 0
@@ -215,16 +219,18 @@ class Encoded:
     payloads: list[bytes]
     timestamp: int
     """In units of the codec's RTP clock."""
+    is_keyframe: bool = False
+    """A picture that can be decoded without those before it."""
 
 
 class Relay(Encoder):
     """Stands where aiortc's sender expects its encoder, and hands on what was encoded already.
 
     Args:
-        encoder: Gets the receiver's bitrate hints, if it is one for video.
+        encoder: Gets the receiver's bitrate hints, if it is one for video; None: nobody does.
     """
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder | None) -> None:
         self._encoder = encoder
 
     @property
@@ -276,7 +282,8 @@ class BeatCoder:
             frame = video_frame(picture.scale(beat.picture, *picture.scaled(beat.picture, self._scale)), slot)
         with self._stats.stage("encode_video"):
             wants_keyframe, self._wants_keyframe = self._wants_keyframe, False
-            return Encoded(*encoder.encode(frame, wants_keyframe))
+            payloads, timestamp = encoder.encode(frame, wants_keyframe)
+            return Encoded(payloads, timestamp, isinstance(encoder, VIDEO_ENCODERS) and encoder.made_keyframe)
 
     def encode_sound(self, slot: int, beat: Beat) -> Sequence[Encoded]:
         """Encode the sound of a slot: for each 20 ms what leaves then, nothing while the encoder holds it back."""

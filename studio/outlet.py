@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from aiortc import MediaStreamTrack
@@ -28,13 +29,17 @@ KEPT_PICTURES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Released:
+class Released:
     """A beat that the pacer let go."""
 
     at: float
     slot: int
     beat: Beat
     arrived: float
+
+
+Give = Callable[[float], int]
+"""Hands out what was encoded, given `time.monotonic`; returns how many pictures were left out."""
 
 
 class PacketTrack(MediaStreamTrack):
@@ -83,46 +88,27 @@ class PacketTrack(MediaStreamTrack):
         self._wakes.set()
 
 
-class Outlet:
-    """One visit's outgoing media.
+class Outflow:
+    """Beats on their way through encoders in the thread pool; who inherits says which, and where the result goes.
 
     Args:
         stats: Counts.
-        scale: Of the pictures' sides, 0.1..1.
     """
 
-    def __init__(self, stats: Stats, scale: float = 1.0) -> None:
-        self.video, self.audio = PacketTrack("video", stats), PacketTrack("audio", stats)
+    def __init__(self, stats: Stats) -> None:
         self.dropped = 0
         """Pictures, or whole beats, that the encoders were too slow for."""
         self._stats = stats
-        self._coder = BeatCoder(stats, scale)
-        self._released: deque[_Released] = deque()
+        self._released: deque[Released] = deque()
         self._release = asyncio.Event()
-
-    def use(self, kind: str, encoder: Encoder) -> Relay:
-        """Encode ``audio`` or ``video`` with ``encoder`` from now on; return what aiortc's sender must hold."""
-        self._coder.use(kind, encoder)
-        return Relay(encoder)
-
-    def request_keyframe(self) -> None:
-        """Make the next picture a keyframe."""
-        self._coder.request_keyframe()
 
     def hush(self) -> None:
         """Silence the beats that wait for the encoders: whoever interrupted does not want to hear them."""
         silent = [replace(one, beat=replace(one.beat, pcm=SILENCE, speech=False)) for one in self._released]
         self._released = deque(silent)
 
-    def stop(self) -> None:
-        """End both tracks and let go of the encoders: 6 MB that would wait for the garbage collector."""
-        self.video.stop()
-        self.audio.stop()
-        self._coder = BeatCoder(self._stats)
-        self._released.clear()
-
     def send(self, slot: int, beat: Beat, arrived: float = 0.0) -> None:
-        """Release one beat to both tracks.
+        """Release one beat.
 
         Args:
             slot: pts follow from it.
@@ -132,7 +118,7 @@ class Outlet:
         if len(self._released) >= BUFFERED_SLOTS:
             self._released.popleft()
             self._give_up("beat")
-        self._released.append(_Released(time.monotonic(), slot, beat, arrived))
+        self._released.append(Released(time.monotonic(), slot, beat, arrived))
         self._release.set()
 
     async def run(self) -> None:
@@ -144,27 +130,69 @@ class Outlet:
             while self._released:
                 released = tuple(self._released)
                 self._released.clear()
-                pictures, sounds = await loop.run_in_executor(None, self._encode, released)
-                self._put(released, pictures, sounds)
+                give = await loop.run_in_executor(None, self._encode, released)
+                now = time.monotonic()
+                self._give_up("picture", give(now))
+                if released[-1].arrived:
+                    self._stats.observe("studio_sound_to_beat_ms", (now - released[-1].arrived) * 1000)
 
-    def _encode(self, released: Sequence[_Released]) -> tuple[list[Encoded], list[Sequence[Encoded]]]:
-        sounds = [self._coder.encode_sound(one.slot, one.beat) for one in released]
-        pictures = [self._coder.encode_picture(one.slot, one.beat) for one in released[-KEPT_PICTURES:]]
-        return [picture for picture in pictures if picture is not None], sounds
-
-    def _put(self, released: Sequence[_Released], pictures: list[Encoded], sounds: list[Sequence[Encoded]]) -> None:
-        now = time.monotonic()
-        for picture in pictures:
-            self.video.put(now, picture)
-        if pictures:
-            self._give_up("picture", len(released) - len(pictures))
-        for one, parts in zip(released, sounds, strict=True):
-            for i, part in enumerate(parts):
-                self.audio.put(one.at + i * BEAT_SECONDS / len(parts), part)
-        if released[-1].arrived:
-            self._stats.observe("studio_sound_to_beat_ms", (now - released[-1].arrived) * 1000)
+    def _encode(self, released: Sequence[Released]) -> Give:
+        """Encode, in a thread; return what then hands everything out, on the event loop."""
+        raise NotImplementedError
 
     def _give_up(self, what: str, count: int = 1) -> None:
         if count:
             self.dropped += count
             self._stats.count("studio_dropped_total", count, what=what)
+
+
+class Outlet(Outflow):
+    """One visit's outgoing media.
+
+    Args:
+        stats: Counts.
+        scale: Of the pictures' sides, 0.1..1.
+    """
+
+    def __init__(self, stats: Stats, scale: float = 1.0) -> None:
+        super().__init__(stats)
+        self.video, self.audio = PacketTrack("video", stats), PacketTrack("audio", stats)
+        self._coder = BeatCoder(stats, scale)
+
+    def use(self, kind: str, encoder: Encoder) -> Relay:
+        """Encode ``audio`` or ``video`` with ``encoder`` from now on; return what aiortc's sender must hold."""
+        self._coder.use(kind, encoder)
+        return Relay(encoder)
+
+    def request_keyframe(self) -> None:
+        """Make the next picture a keyframe."""
+        self._coder.request_keyframe()
+
+    def stop(self) -> None:
+        """End both tracks and let go of the encoders: 6 MB that would wait for the garbage collector."""
+        self.video.stop()
+        self.audio.stop()
+        self._coder = BeatCoder(self._stats)
+        self._released.clear()
+
+    def _encode(self, released: Sequence[Released]) -> Give:
+        sounds = [self._coder.encode_sound(one.slot, one.beat) for one in released]
+        pictures = [self._coder.encode_picture(one.slot, one.beat) for one in released[-KEPT_PICTURES:]]
+        return partial(self._give, released, pictures, sounds)
+
+    def _give(
+        self, released: Sequence[Released], pictures: Sequence[Encoded | None], sounds: Sequence[Sequence[Encoded]],
+        now: float,
+    ) -> int:  # fmt: skip
+        for picture in pictures:
+            if picture is not None:
+                self.video.put(now, picture)
+        for one, parts in zip(released, sounds, strict=True):
+            put_sounds(self.audio, one.at, parts)
+        return len(released) - len(pictures) if pictures[-1] else 0
+
+
+def put_sounds(track: PacketTrack, at: float, parts: Sequence[Encoded]) -> None:
+    """Give a track the sounds of one beat that was released ``at``, each at its time."""
+    for i, part in enumerate(parts):
+        track.put(at + i * BEAT_SECONDS / len(parts), part)
