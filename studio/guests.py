@@ -192,7 +192,7 @@ class Guests:
             raise AvatarNotReady(f"This engine needs the Python package {error.name}, which is missing.") from error
         guest.findings = prepared.findings
         report(1.0, "ready")
-        log.info("%s was prepared in %.1f s", guest.spec.id, time.monotonic() - began)
+        log.info("%.12s was prepared in %.1f s", guest.spec.id, time.monotonic() - began)
         return LoadedAvatar(guest.spec, engine, scheduler, avatar)
 
 

@@ -9,75 +9,50 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Protocol, assert_never
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import assert_never
 
 from studio.engine import Options
-from studio.errors import BadMessage, SessionNotFound, StudioError, StudioFull
+from studio.errors import BadMessage, SessionNotFound
 from studio.messages import (
     Answer,
     AvatarSelected,
     Candidate,
-    ClientMessage,
-    Fault,
-    GetAvatars,
     Interrupt,
     Interrupted,
     Offer,
     Ping,
     Pong,
     SelectAvatar,
-    ServerMessage,
     Stop,
     Stopped,
 )
 from studio.output import Output
 from studio.pipeline import LoadedAvatar
-from studio.seats import Capacity, measured_seats
-from studio.session import Connection, Session
-from studio.source import Source
+from studio.seats import Capacity
+from studio.session import Send, Session
+from studio.source import Recording, Source
 from studio.spec import FRAME_SCALE, StudioSpec
 from studio.stats import Stats
+from studio.visitors import Library, Seating, Visitor
+from studio.voice import Voice
 
 log = logging.getLogger(__name__)
 
-EARLY_CANDIDATES = 64
-"""Remote candidates kept for an offer that has not come yet."""
-
-Send = Callable[[ServerMessage], None]
-"""A visitor's outbox: bounded, never blocks, called on the event loop."""
+Request = SelectAvatar | Candidate | Interrupt | Stop | Ping
+"""What `SessionHost.handle` acts on."""
 
 
-class Library(Protocol):
-    """What the host needs to know of the avatars."""
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What is told of a visit that goes on."""
 
-    @property
-    def first_id(self) -> str:
-        """The first configured avatar."""
-
-    def get(self, avatar_id: str) -> LoadedAvatar:
-        """Return an avatar that can be played now.
-
-        Raises:
-            AvatarNotFound: No such avatar.
-            AvatarNotReady: It cannot run here, or not yet.
-        """
-
-
-class _Visitor:
-    """What is remembered between two offers of one visitor."""
-
-    def __init__(self, send: Send, avatar_id: str, once: bool) -> None:
-        self.send = send
-        self.once = once
-        self.avatar_id = avatar_id
-        self.session: Session | None = None
-        self.early: list[Candidate] = []
-        self.lock = asyncio.Lock()  # offers, stop and close of one visitor happen one after the other
-
-    @property
-    def is_seated(self) -> bool:
-        return self.session is not None and self.session.connection is not Connection.CLOSED
+    avatar_id: str
+    state: str
+    """As in `messages.State.connection`."""
+    seconds: float
+    """Since it began."""
 
 
 class SessionHost:
@@ -93,7 +68,8 @@ class SessionHost:
 
     def __init__(self, library: Library, spec: StudioSpec, stats: Stats) -> None:
         self._library, self._spec, self._stats = library, spec, stats
-        self._visitors: dict[str, _Visitor] = {}
+        self._visitors: dict[str, Visitor] = {}
+        self._seating = Seating(library, spec.limits.sessions, stats, self._visitors)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, send: Send, once: bool = False) -> str:
@@ -104,7 +80,7 @@ class SessionHost:
             once: Forget the visitor when the first visit is over: nobody will call `close`.
         """
         session_id = secrets.token_urlsafe(12)
-        self._visitors[session_id] = _Visitor(send, self._library.first_id, once)
+        self._visitors[session_id] = Visitor(send, self._library.first_id, once)
         return session_id
 
     async def offer(
@@ -127,8 +103,8 @@ class SessionHost:
         """
         visitor = self._visitor(session_id)
         async with visitor.lock:
-            await self._end(visitor)
-            loaded = self._cast(session_id, offer.avatar_id or visitor.avatar_id)
+            await visitor.end()
+            loaded = await self._cast(session_id, offer.avatar_id or visitor.avatar_id)
             options = Options(values=offer.options)
             spec = self._spec.sent_at(offer.options.get(FRAME_SCALE), scale, loaded.spec.options.get(FRAME_SCALE))
             visitor.session = Session(session_id, loaded, options, spec, self._stats, visitor.send, source=source)
@@ -136,7 +112,7 @@ class SessionHost:
 
     async def play(
         self, session_id: str, avatar_id: str, output: Output, source: Source | None = None, *,
-        options: Mapping[str, object] | None = None, paced: bool = True,
+        options: Mapping[str, object] | None = None, paced: bool = True, seats: int = 1,
     ) -> None:  # fmt: skip
         """Take a seat for a visit that needs no offer; its beats go to ``output``, which ends with it.
 
@@ -147,6 +123,7 @@ class SessionHost:
             source: What is spoken; nothing by default, until somebody speaks into the session.
             options: The engine's.
             paced: Follow the clock; False: every beat of the sound, as fast as the output takes them.
+            seats: That it takes; see `seats.seats_for`.
 
         Raises:
             StudioFull: No seat left.
@@ -155,8 +132,8 @@ class SessionHost:
         """
         visitor = self._visitor(session_id)
         async with visitor.lock:
-            await self._end(visitor)
-            loaded = self._cast(session_id, avatar_id)
+            await visitor.end()
+            loaded = await self._cast(session_id, avatar_id, seats)
             visitor.session = Session(
                 session_id, loaded, Options(values=options or {}), self._spec, self._stats, visitor.send,
                 output=output, source=source, paced=paced,
@@ -170,35 +147,26 @@ class SessionHost:
         Raises:
             BadMessage: It cannot be read.
         """
-        visitor = self._visitor(session_id)
-        if visitor.session is not None and visitor.is_seated:
-            visitor.session.candidate(candidate)
-        elif len(visitor.early) < EARLY_CANDIDATES:
-            visitor.early.append(candidate)
+        self._visitor(session_id).candidate(candidate)
 
-    def handle(self, session_id: str, message: ClientMessage) -> None:
-        """Act on a message and answer it through ``send``; an offer is started in the background.
+    def handle(self, session_id: str, message: Request) -> None:
+        """Act on a message and answer it through ``send``.
 
         Raises:
             StudioError: The sentence for the visitor.
         """
         visitor = self._visitor(session_id)
         match message:
-            case Offer():
-                self._spawn(self._offer_and_answer(session_id, message, visitor))
             case Candidate():
-                self.candidate(session_id, message)
+                visitor.candidate(message)
             case SelectAvatar(avatar_id):
                 self._select(visitor, avatar_id)
             case Interrupt():
-                running = visitor.session if visitor.is_seated else None
-                visitor.send(running.interrupt() if running else Interrupted(0, 0))
+                visitor.send(visitor.running.interrupt() if visitor.running else Interrupted(0, 0))
             case Stop():
                 self._spawn(self._stop(visitor))
             case Ping(timestamp):
                 visitor.send(Pong(timestamp))
-            case GetAvatars():
-                raise BadMessage("The gallery is not the session host's business.")
             case _:
                 assert_never(message)
 
@@ -207,11 +175,11 @@ class SessionHost:
         visitor = self._visitors.pop(session_id, None)
         if visitor is not None:
             async with visitor.lock:
-                await self._end(visitor)
+                await visitor.end()
 
     def capacity(self) -> Capacity:
         """Return the seats, configured or from what this machine was measured to hold, and how many are taken."""
-        return Capacity(self._spec.limits.sessions or self._measured_seats(), len(self.sessions()))
+        return self._seating.capacity()
 
     def session(self, session_id: str) -> Session:
         """Return a visit that goes on: who knows its id may speak in it.
@@ -219,13 +187,43 @@ class SessionHost:
         Raises:
             SessionNotFound: There is none, or it has ended.
         """
-        if found := self.sessions().get(session_id):
-            return found
+        visitor = self._visitors.get(session_id)
+        if visitor and visitor.running:
+            return visitor.running
         raise SessionNotFound
 
-    def sessions(self) -> dict[str, Session]:
+    def visit(self, session_id: str) -> Visit:
+        """Return what is told of a visit that goes on; raises as `session`."""
+        session = self.session(session_id)
+        return Visit(session.avatar_id, str(session.connection), session.seconds)
+
+    def sessions(self) -> dict[str, Visit]:
         """Return the visits that go on, by id."""
-        return {id: one.session for id, one in self._visitors.items() if one.session is not None and one.is_seated}
+        return {id: self.visit(id) for id, visitor in self._visitors.items() if visitor.running}
+
+    def attach(self, session_id: str, voice: Voice) -> asyncio.Task[None]:
+        """Let an agent speak in a visit; see `Floor.attach`.
+
+        Raises:
+            SessionNotFound: There is no such visit, or it has ended.
+            BadMessage: Nobody else may speak there now.
+        """
+        return self.session(session_id).floor.attach(voice)
+
+    def say(self, session_id: str, recording: Recording) -> None:
+        """Speak a recording in a visit, after everything else from outside; raises as `attach`, and `StudioFull`."""
+        self.session(session_id).floor.say(recording)
+
+    async def interrupt(self, session_id: str) -> Interrupted:
+        """Silence a visit; return when the first beat without that speech has left.
+
+        Raises:
+            SessionNotFound: There is no such visit, or it has ended.
+        """
+        session = self.session(session_id)
+        cut = session.interrupt()
+        await session.quiet()
+        return cut
 
     async def aclose(self) -> None:
         """Close every visit; idempotent."""
@@ -234,31 +232,24 @@ class SessionHost:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _visitor(self, session_id: str) -> _Visitor:
+    def _visitor(self, session_id: str) -> Visitor:
         try:
             return self._visitors[session_id]
         except KeyError:
             raise BadMessage("This session has ended. Reload the page.") from None
 
-    def _cast(self, session_id: str, avatar_id: str) -> LoadedAvatar:
+    async def _cast(self, session_id: str, avatar_id: str, seats: int = 1) -> LoadedAvatar:
         """Return the avatar if there is a seat for it, and the visitor has not been closed while this waited."""
+        await self._seating.make_room(seats)
         visitor = self._visitor(session_id)
         loaded = self._library.get(avatar_id)
-        visitor.avatar_id = loaded.spec.id
-        capacity = self.capacity()
-        if capacity.taken >= capacity.seats:
-            self._stats.count("studio_refused_total")
-            raise StudioFull
+        visitor.avatar_id, visitor.seats = loaded.spec.id, seats
+        self._seating.check_room(seats)
         return loaded
 
-    async def _begin(self, session_id: str, visitor: _Visitor, session: Session, offer: Offer) -> Answer:
+    async def _begin(self, session_id: str, visitor: Visitor, session: Session, offer: Offer) -> Answer:
         try:
-            early, visitor.early = visitor.early, []
-            for candidate in early:
-                try:
-                    session.candidate(candidate)
-                except BadMessage as error:  # costs the visit no more than a late one does
-                    visitor.send(Fault.of(error))
+            visitor.hand_over(session)
             answer = await session.accept(offer)
         except BaseException:
             await session.aclose()
@@ -266,40 +257,22 @@ class SessionHost:
         self._spawn(self._run(session_id, visitor, session))
         return answer
 
-    async def _run(self, session_id: str, visitor: _Visitor, session: Session) -> None:
+    async def _run(self, session_id: str, visitor: Visitor, session: Session) -> None:
         await session.run()
         if visitor.once:
             self._visitors.pop(session_id, None)
 
-    async def _end(self, visitor: _Visitor) -> None:
-        session, visitor.session = visitor.session, None
-        if session is not None:
-            await session.aclose()
-
-    async def _offer_and_answer(self, session_id: str, offer: Offer, visitor: _Visitor) -> None:
-        try:
-            visitor.send(await self.offer(session_id, offer))
-        except StudioError as error:
-            visitor.send(Fault.of(error))
-
-    async def _stop(self, visitor: _Visitor) -> None:
+    async def _stop(self, visitor: Visitor) -> None:
         async with visitor.lock:
-            await self._end(visitor)
+            await visitor.end()
         visitor.send(Stopped())
 
-    def _select(self, visitor: _Visitor, avatar_id: str) -> None:
+    def _select(self, visitor: Visitor, avatar_id: str) -> None:
         loaded = self._library.get(avatar_id)
         visitor.avatar_id = avatar_id
         visitor.send(AvatarSelected(avatar_id))
-        if visitor.session is not None and visitor.is_seated and visitor.session.avatar_id != avatar_id:
-            visitor.session.select(loaded)
-
-    def _measured_seats(self) -> int:
-        try:
-            scheduler = self._library.get(self._library.first_id).scheduler
-        except StudioError:  # no avatar is ready: there is nothing to sit down for
-            return 0
-        return measured_seats(scheduler, self._stats)
+        if visitor.running and visitor.running.avatar_id != avatar_id:
+            visitor.running.select(loaded)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

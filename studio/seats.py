@@ -5,10 +5,11 @@ Counts nobody; `host` knows who is there.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 
-from studio.beat import BEAT_SECONDS
+from studio.beat import BEAT_SECONDS, FPS
 from studio.scheduler import HEADROOM, Scheduler
 from studio.stats import Stats
 
@@ -17,6 +18,10 @@ LOOP_MS = 2.2
 ENCODE_MS = 2.0
 """CPU time of encoding one beat, until this machine has encoded `ENOUGH_BEATS`."""
 ENOUGH_BEATS = 500
+USUAL_PIXELS = 512 * 512
+"""Of a picture whose visit takes one seat."""
+CONNECT_PATIENCE = 4.0
+"""Seconds for which a peer without a media path keeps its seat from others; else `IceSpec.connect_limit`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,12 @@ class Capacity:
 
     seats: int
     taken: int
+    """By visits; a large picture takes more than one."""
+
+
+def seats_for(width: int, height: int, fps: int) -> int:
+    """Return the seats of a visit whose pictures have another size, or another rate, than usual; at least one."""
+    return max(1, math.ceil(width * height * fps / (USUAL_PIXELS * FPS) - 0.5))
 
 
 def measured_seats(scheduler: Scheduler, stats: Stats) -> int:

@@ -23,6 +23,7 @@ from studio.messages import Answer, Candidate, Fault, Interrupted, Offer, Server
 from studio.output import Output
 from studio.peer import Peer
 from studio.pipeline import LoadedAvatar, Pipeline
+from studio.seats import CONNECT_PATIENCE
 from studio.source import Source
 from studio.spec import StudioSpec
 from studio.stats import Stats
@@ -113,6 +114,12 @@ class Session:
         return time.monotonic() - self._began
 
     @property
+    def is_stuck(self) -> bool:
+        """It is a peer that looks for a path for so long that somebody else may have its seat."""
+        is_looking = self._connection is Connection.CONNECTING and isinstance(self._output, Peer)
+        return is_looking and self.seconds >= CONNECT_PATIENCE
+
+    @property
     def floor(self) -> Floor:
         """Where others may speak, too.
 
@@ -187,7 +194,7 @@ class Session:
         except* StudioError as group:
             reason = next(error for error in group.exceptions if isinstance(error, StudioError))
         except* Exception as group:  # an edge: whatever broke ends this visit and no other
-            log.exception("session %s broke", self.id, exc_info=group)
+            log.exception("session %.6s broke", self.id, exc_info=group)
             reason = EngineFault(detail="see the log")
         finally:
             await self.aclose(reason)
@@ -196,7 +203,7 @@ class Session:
         """Say why, give everything back; idempotent: a second caller waits for the first. Cancelling stops nothing."""
         if self._closing is None:
             if reason is not None:
-                log.warning("session %s ends: %s", self.id, reason)
+                log.warning("session %.6s ends: %s", self.id, reason)
                 self._send(Fault.of(reason))
             self._move(Connection.CLOSING)
             self._tally.count_losses(self._pipeline, self._stale)
@@ -271,7 +278,7 @@ class Session:
 
     def _move(self, to: Connection) -> None:
         assert to in LEGAL[self._connection], f"{self._connection} -> {to}"
-        log.info("session %s: %s -> %s", self.id, self._connection, to)
+        log.info("session %.6s: %s -> %s", self.id, self._connection, to)
         self._connection = to
         self._push_state()
 

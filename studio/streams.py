@@ -17,6 +17,7 @@ from studio.outputs.destination import Destination, RtmpRefused
 from studio.outputs.flv import Shape
 from studio.outputs.meter import Reading
 from studio.outputs.rtmp import RtmpOutput
+from studio.seats import seats_for
 from studio.source import Hearer, Source
 from studio.spec import RtmpSpec
 from studio.stats import Stats
@@ -114,7 +115,8 @@ class Streams:
         session_id = self._host.open(lambda message: _note(name, message))
         stream = self._streams[name] = _Stream(session_id, avatar_id, output)
         try:
-            await self._host.play(session_id, avatar_id, output, Lasting(source) if source else None)
+            seats = seats_for(shape.width, shape.height, shape.fps)
+            await self._host.play(session_id, avatar_id, output, Lasting(source) if source else None, seats=seats)
             stream.ends = asyncio.create_task(self._attend(name, stream))
             async with asyncio.timeout(OPEN_LIMIT):
                 await output.opened()
@@ -123,7 +125,7 @@ class Streams:
             if isinstance(error, TimeoutError):
                 raise RtmpRefused("The RTMP server does not answer.") from None
             raise
-        log.info("stream %s: session %s goes to %s", name, session_id, destination)
+        log.info("stream %s: session %.6s goes to %s", name, session_id, destination)
         return session_id
 
     async def stop(self, name: str) -> None:

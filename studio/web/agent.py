@@ -18,7 +18,6 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from studio.errors import BadMessage, RateLimited, SessionNotFound, StudioError, TooLarge, UnknownType
 from studio.jsontext import read_object
 from studio.messages import Fault
-from studio.session import Session
 from studio.source import Recording
 from studio.voice import HIGHEST_RATE, LOWEST_RATE, Flushed, Voice
 from studio.web.guard import Allowance
@@ -40,20 +39,21 @@ class AgentSocket:
     Args:
         request: The request.
         socket: Not opened yet.
-        session: The visit in which it speaks.
+        session_id: The visit in which it speaks.
 
     Raises:
+        SessionNotFound: There is no such visit.
         BadMessage: Nobody may speak there now.
     """
 
-    def __init__(self, request: web.Request, socket: web.WebSocketResponse, session: Session) -> None:
-        self._socket, self._session = socket, session
+    def __init__(self, request: web.Request, socket: web.WebSocketResponse, session_id: str) -> None:
+        self._socket, self._host, self._id = socket, request.app[HOST], session_id
         self._limits = request.app[SPEC].limits
         self._outbox = Outbox(socket)
         self._allowance = Allowance(self._limits.messages_per_second, time.monotonic())
         self._rate = 0
         self._voice = Voice()
-        self._speaking = session.floor.attach(self._voice)
+        self._speaking = self._host.attach(session_id, self._voice)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -124,8 +124,7 @@ class AgentSocket:
     async def _interrupt(self) -> None:
         """Silence the avatar; answer when the first beat without that speech has left."""
         began = time.monotonic()
-        cut = self._session.interrupt()
-        await self._session.quiet()
+        cut = await self._host.interrupt(self._id)
         stopped_in = round((time.monotonic() - began) * 1000)
         self._say("interrupted", spoken_ms=cut.spoken_ms, discarded_ms=cut.discarded_ms, stopped_in_ms=stopped_in)
 
@@ -148,14 +147,13 @@ async def audio(request: web.Request) -> web.StreamResponse:
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise BadMessage("This address is for WebSockets: send speech to it.")
     app, address, sockets = request.app, request.remote or "", request.app[SOCKETS]
-    session = app[HOST].session(request.match_info["id"])
     admit(address, sockets.values(), app[SPEC].limits)
     socket = web.WebSocketResponse(max_msg_size=MESSAGE_BYTES, heartbeat=HEARTBEAT_SECONDS, compress=False)
-    agent = AgentSocket(request, socket, session)
+    agent = AgentSocket(request, socket, request.match_info["id"])
     sockets[socket] = address
     try:
         await socket.prepare(request)
-        log.info("session %s: an agent speaks", session.id)
+        log.info("session %.6s: an agent speaks", request.match_info["id"])
         await agent.run()
     finally:
         agent.close()
@@ -166,10 +164,10 @@ async def audio(request: web.Request) -> web.StreamResponse:
 async def say(request: web.Request) -> web.Response:
     """Answer ``POST /api/sessions/{id}/say`` when the recording was checked and waits for its turn."""
     app, session_id = request.app, request.match_info["id"]
-    floor = app[HOST].session(session_id).floor
+    app[HOST].visit(session_id)  # there is one: nobody sends a recording in vain
     paths = await receive(request, ("audio",))
     sound = await find_sound(app, paths["audio_path"])
-    floor.say(Recording.of_file(sound.path, sound.container, app[SPEC].limits.sound_seconds))
+    app[HOST].say(session_id, Recording.of_file(sound.path, sound.container, app[SPEC].limits.sound_seconds))
     return web.json_response({"session_id": session_id, "seconds": round(sound.seconds, 3)}, status=202)
 
 

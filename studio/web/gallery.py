@@ -11,10 +11,10 @@ import time
 from aiohttp import web
 
 from studio.errors import AvatarNotReady
+from studio.host import Visit
 from studio.library import Library, Shelf
 from studio.messages import AvatarCard
 from studio.scheduler import Scheduler
-from studio.session import Session
 from studio.spec import IceSpec
 from studio.web.guard import is_private
 from studio.web.keys import HOST, LIBRARY, SPEC
@@ -90,13 +90,12 @@ async def list_sessions(request: web.Request) -> web.Response:
     Who knows a visit's id may speak in it: ids are told to this machine only.
     """
     host, tells_ids = request.app[HOST], is_private(request)
-    rows = [({"id": id} if tells_ids else {}) | _row(session) for id, session in host.sessions().items()]
+    rows = [({"id": id} if tells_ids else {}) | _row(visit) for id, visit in host.sessions().items()]
     return web.json_response(dataclasses.asdict(host.capacity()) | {"sessions": rows})
 
 
-def _row(session: Session) -> dict[str, object]:
-    state, seconds = str(session.connection), round(session.seconds, 1)
-    return {"avatar_id": session.avatar_id, "state": state, "seconds": seconds}
+def _row(visit: Visit) -> dict[str, object]:
+    return dataclasses.asdict(visit) | {"seconds": round(visit.seconds, 1)}
 
 
 async def list_ice_servers(request: web.Request) -> web.Response:

@@ -37,10 +37,10 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         word = _WORDS.get(error.status, "bad_request" if error.status < 500 else "internal")
         return error_response(error.status, word, f"{error.reason}.", retryable=False, headers=_allow(error))
     except StudioError as error:
-        log.info("%s %s: %s", request.method, request.path, error)
+        log.info("%s %s: %s", request.method, _route(request), error)
         return error_response(error.status, error.code, error.message, error.retryable, retry_headers(error))
     except Exception:  # an edge: a fault of one request ends no other
-        log.exception("%s %s failed", request.method, request.path)
+        log.exception("%s %s failed", request.method, _route(request))
         return error_response(500, StudioError.code, StudioError.default, retryable=True)
 
 
@@ -58,11 +58,17 @@ def in_detail(handler: Answer) -> Answer:
         try:
             return await handler(request)
         except StudioError as error:
-            log.info("%s %s: %s", request.method, request.path, error)
+            log.info("%s %s: %s", request.method, _route(request), error)
             status = 400 if error.status == web.HTTPUnsupportedMediaType.status_code else error.status
             return web.json_response({"detail": error.message}, status=status, headers=retry_headers(error))
 
     return answer
+
+
+def _route(request: web.Request) -> str:
+    """Return a path for the log: as the router has it, because real ones hold ids with which one could speak."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else "?"
 
 
 def retry_headers(error: StudioError) -> dict[str, str]:

@@ -31,7 +31,7 @@ async def health(request: web.Request) -> web.Response:
             "version": studio.__version__,
             "avatars": {id: shelf.loaded is not None for id, shelf in library.shelves.items()},
             "engines": list(library.engines),
-            "sessions": capacity.taken,
+            "sessions": len(request.app[HOST].sessions()),
             "seats": capacity.seats,
             "uptime_s": round(time.monotonic() - BEGAN, 1),
         }
@@ -54,8 +54,9 @@ async def metrics(request: web.Request) -> web.Response:
     """Answer ``GET /metrics`` in Prometheus' text format."""
     stats = request.app[STATS]
     capacity = request.app[HOST].capacity()
-    stats.gauge("studio_sessions", capacity.taken)
+    stats.gauge("studio_sessions", len(request.app[HOST].sessions()))
     stats.gauge("studio_seats", capacity.seats)
+    stats.gauge("studio_seats_taken", capacity.taken)
     stats.gauge("studio_tasks", len(asyncio.all_tasks()))
     stats.gauge("studio_threads", threading.active_count())
     stats.gauge("studio_memory_bytes", memory_bytes())

@@ -158,7 +158,7 @@ class Signaling:
             check_length(text, self._limits)
             self._obey(decode(text))
         except StudioError as error:
-            log.debug("visit %s: %s", self._id, error)
+            log.debug("visit %.6s: %s", self._id, error)
             self._outbox.put(Fault.of(error))
 
     def _obey(self, message: ClientMessage | Start) -> None:
@@ -192,10 +192,10 @@ class Signaling:
         if error is None:
             self._outbox.put(task.result())
         elif isinstance(error, StudioError):
-            log.info("visit %s: offer refused: %s", self._id, error)
+            log.info("visit %.6s: offer refused: %s", self._id, error)
             self._outbox.put(Fault.of(error))
         else:
-            log.error("visit %s: offer failed", self._id, exc_info=error)
+            log.error("visit %.6s: offer failed", self._id, exc_info=error)
             self._outbox.put(Fault.of(StudioError()))
 
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 import pytest
 
 from studio.errors import AvatarNotFound, BadMessage, OfferInvalid, StudioFull
-from studio.host import EARLY_CANDIDATES, SessionHost
+from studio.host import SessionHost
 from studio.messages import (
     AvatarSelected,
     Candidate,
     Fault,
-    GetAvatars,
     Interrupt,
     Interrupted,
     Offer,
@@ -27,6 +26,7 @@ from studio.messages import (
 from studio.seats import Capacity
 from studio.spec import IceSpec, LimitsSpec, MediaSpec, StudioSpec
 from studio.stats import Stats
+from studio.visitors import EARLY_CANDIDATES
 from tests.fakes import FakeEngine, FakeLibrary, FakeLoaded, Outbox, until
 
 
@@ -79,12 +79,6 @@ async def test_session_that_has_ended_is_said_so() -> None:
             it.host.handle(visitor, Ping(1))
 
 
-async def test_gallery_is_not_the_hosts_business() -> None:
-    async with house() as it:
-        with pytest.raises(BadMessage):
-            it.host.handle(it.host.open(Outbox()), GetAvatars())
-
-
 async def test_early_candidates_are_kept_but_not_without_end() -> None:
     async with house() as it:
         visitor = it.host.open(Outbox())
@@ -127,8 +121,6 @@ async def test_offer_that_cannot_be_answered_leaves_no_session() -> None:
         assert it.host.capacity().taken == 0 and it.loaded.scheduler.takes == 0
         states = [message.connection for message in outbox.messages if isinstance(message, State)]
         assert states == ["connecting", "closing", "closed"]
-        it.host.handle(visitor, Offer("garbage"))
-        await until(lambda: outbox.of(Fault))
 
 
 async def test_offer_whose_options_are_refused_takes_no_seat_and_the_next_one_may() -> None:
@@ -164,7 +156,7 @@ async def test_size_that_is_sent_is_the_visits_then_the_doors_then_the_avatars(
 
 async def test_house_without_seats_refuses_and_counts() -> None:
     async with house(sessions=1) as it:
-        it.host.capacity = lambda: Capacity(1, 1)  # type: ignore[method-assign]
+        it.host._seating.capacity = lambda: Capacity(1, 1)  # type: ignore[method-assign]
         with pytest.raises(StudioFull):
             await it.host.offer(it.host.open(Outbox()), Offer("v=0"))
         assert it.stats.value("studio_refused_total") == 1

@@ -32,6 +32,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"surgery", "outlet", "floor", "tally"},
             {"peer", "outputs"},
             {"session"},
+            {"visitors"},
             {"host"},
             {"streams"},
             {"web", "client", "checks"},
