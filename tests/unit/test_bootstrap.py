@@ -16,7 +16,12 @@ from studio import bootstrap
 
 ROOT = Path(bootstrap.ROOT)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DISTRIBUTIONS = {"aiohttp_cors": "aiohttp-cors", "cv2": "opencv-python-headless", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "aiohttp_cors": "aiohttp-cors",
+    "cv2": "opencv-python-headless",
+    "xdist": "pytest-xdist",
+    "yaml": "pyyaml",
+}
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def names(requirements: list[str]) -> set[str]:
 def test_modules_are_those_that_the_project_depends_on() -> None:
     assert {DISTRIBUTIONS.get(name, name) for name in bootstrap.MODULES} == names(PROJECT["dependencies"])
     wanted = names(PROJECT["optional-dependencies"]["test"])
-    assert {name.replace("_", "-") for name in bootstrap.TEST_MODULES} == wanted
+    assert {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in bootstrap.TEST_MODULES} == wanted
 
 
 def test_carrier_is_the_one_that_check_recommends() -> None:
