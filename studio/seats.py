@@ -5,7 +5,6 @@ Counts nobody; `host` knows who is there.
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 
@@ -20,6 +19,8 @@ ENCODE_MS = 2.0
 ENOUGH_BEATS = 500
 USUAL_PIXELS = 512 * 512
 """Of a picture whose visit takes one seat."""
+FURTHER_SEATS = 0.7
+"""For as many pixels again: 1280 x 720 costs 2.6 times what a usual visit does, drawing aside (`RESULTS.md`)."""
 CONNECT_PATIENCE = 4.0
 """Seconds for which a peer without a media path keeps its seat from others; else `IceSpec.connect_limit`."""
 
@@ -35,7 +36,7 @@ class Capacity:
 
 def seats_for(width: int, height: int, fps: int) -> int:
     """Return the seats of a visit whose pictures have another size, or another rate, than usual; at least one."""
-    return max(1, math.ceil(width * height * fps / (USUAL_PIXELS * FPS) - 0.5))
+    return max(1, round(1 + FURTHER_SEATS * (width * height * fps / (USUAL_PIXELS * FPS) - 1)))
 
 
 def measured_seats(scheduler: Scheduler, stats: Stats) -> int:

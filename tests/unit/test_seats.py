@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
+import pytest
+
 from studio.scheduler import Scheduler
-from studio.seats import ENCODE_MS, ENOUGH_BEATS, encode_ms, measured_seats
+from studio.seats import ENCODE_MS, ENOUGH_BEATS, encode_ms, measured_seats, seats_for
 from studio.stats import Stats
 from tests.fakes import FakeEngine
 
@@ -33,3 +35,11 @@ def test_engine_on_the_processor_costs_seats_and_one_is_always_left() -> None:
         scheduler = Scheduler(FakeEngine(lanes=lanes), Stats())
         scheduler._steps = {1: deque([steps])}
         assert measured_seats(scheduler, Stats()) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "seats"),
+    [((512, 512, 25), 1), ((64, 64, 1), 1), ((512, 512, 60), 2), ((640, 480, 25), 1), ((1280, 720, 25), 3)],
+)
+def test_larger_picture_takes_more_seats(size: tuple[int, int, int], seats: int) -> None:
+    assert seats_for(*size) == seats
