@@ -30,7 +30,7 @@ class Memory(Protocol):
 
 
 class DeviceArray:
-    """A contiguous array on a device; immutable by agreement. Slices of its first axis share its memory.
+    """A contiguous array on a device; immutable by agreement. Parts of its first axis share its memory.
 
     Args:
         memory: Where it lies.
@@ -58,8 +58,13 @@ class DeviceArray:
         """Size in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
-    def __getitem__(self, rows: slice) -> DeviceArray:
-        """Return a view of some rows; only ``[i:j]`` is understood."""
+    def __getitem__(self, rows: slice | int) -> DeviceArray:
+        """Return a view of some rows, ``[i:j]``, or of one, ``[i]``, without its axis."""
+        if isinstance(rows, int):
+            if not 0 <= rows < self.shape[0]:
+                raise IndexError(f"row {rows} of {self.shape[0]}")
+            one = self[rows : rows + 1]
+            return DeviceArray(self.memory, one.address, self.shape[1:] or (1,), self.dtype, self._owner)
         start, stop, step = rows.indices(self.shape[0])
         if step != 1:
             raise IndexError("an array on the device is sliced without steps")
@@ -104,6 +109,27 @@ def join(parts: Sequence[Array]) -> Array:
         memory.copy(part.address, address, part.nbytes)
         address += part.nbytes
     return whole
+
+
+def rows_of(array: Array, rows: Sequence[int]) -> Array:
+    """Return some rows of an array, in any order and any number of times, where it lies.
+
+    On a device rows that follow each other are one copy, and no copy at all where they are all there is to take.
+
+    Args:
+        array: At least one axis.
+        rows: At least one; 0 .. n - 1.
+    """
+    if not isinstance(array, DeviceArray):
+        picked: NDArray[Any] = array[list(rows)]
+        return picked
+    runs: list[list[int]] = []
+    for row in rows:
+        if runs and runs[-1][1] == row:
+            runs[-1][1] += 1
+        else:
+            runs.append([row, row + 1])
+    return join([array[start:stop] for start, stop in runs])
 
 
 def is_finite(array: NDArray[Any]) -> bool:

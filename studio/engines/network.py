@@ -132,10 +132,20 @@ class Model:
         """Rows that one call of the network may have; None: any number."""
         return self._backend.most_rows if self._fixed_rows is None else self._fixed_rows
 
-    def put(self, array: NDArray[Any]) -> Array:
-        """Bring what is used again and again to where the network runs; on the CPU it stays what it is."""
-        memory = self._backend.memory
-        return array if memory is None else memory.upload(np.ascontiguousarray(array))
+    def put(self, name: str, array: NDArray[Any]) -> Array:
+        """Bring rows of input ``name`` that are used again and again to where the network runs, in its dtype.
+
+        On the CPU they stay where they are. `device.rows_of` chooses among them, for one call or for many.
+
+        Raises:
+            EngineFault: They are not what the input wants.
+            AvatarNotReady: The device has no room for them.
+        """
+        port = next((port for port in self.inputs if port.name == name), None)
+        if port is None:
+            raise self._misfit(f"has no input {name}")
+        ready, memory = self._typed(port, array), self._backend.memory
+        return ready if memory is None or isinstance(ready, DeviceArray) else memory.upload(np.ascontiguousarray(ready))
 
     def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
         """Run the network on rows that are stacked along the first axis (`device.join` stacks them).

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.engines.cudamemory import cuda_memory
-from studio.engines.device import Array, DeviceArray, host, is_finite, join
+from studio.engines.device import Array, DeviceArray, host, is_finite, join, rows_of
 from studio.engines.network import Backend, Model, Port, Shape, shown
 from studio.engines.onnxcuda import OnnxCudaBackend, usable
 from studio.engines.onnxmodel import OnnxBackend
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 __all__ = [
     "RUNTIMES", "Array", "Available", "DeviceArray", "Model", "Port", "Shape",
-    "available", "host", "is_finite", "join", "open_model",
+    "available", "host", "is_finite", "join", "open_model", "rows_of",
 ]  # fmt: skip
 
 RUNTIMES = ("tensorrt", "cuda", "cpu")

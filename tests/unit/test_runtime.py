@@ -75,7 +75,7 @@ def test_rows_that_a_file_denies_are_used_all_the_same(tmp_path: Path) -> None:
 
 def test_kept_outputs_feed_the_next_network(tmp_path: Path) -> None:
     model = open_model(graphs.mean_subtracted(tmp_path / "net.onnx"))
-    kept = model.run_kept({"x": model.put(X)})["y"]
+    kept = model.run_kept({"x": model.put("x", X)})["y"]
     np.testing.assert_array_equal(host(model.run_kept({"x": kept})["y"]), kept)
 
 

@@ -56,7 +56,7 @@ def test_kept_arrays_stay_on_the_device(library: gpu.Tensorrt, tmp_path: Path) -
     library.outputs = {"y": (np.float32, (-1, 4))}
     library.work = lambda x: {"y": x * 2}
     model = open_model(gpu.plan(tmp_path / "net.engine"))
-    there = model.put(X)
+    there = model.put("x", X)
     first = model.run_kept({"x": there})["y"]
     assert isinstance(first, DeviceArray)
     np.testing.assert_array_equal(host(model.run_kept({"x": first})["y"]), X * 4)
@@ -259,7 +259,7 @@ def test_cuda_is_next_and_reads_arrays_where_they_lie(onnxruntime: OnTheHost, tm
     assert onnxruntime.settings["user_compute_stream"] == "7"
     wanted = X - X.mean(1, keepdims=True)
     np.testing.assert_array_equal(model.run({"x": X})["y"], wanted)
-    kept = model.run_kept({"x": model.put(X)})["y"]
+    kept = model.run_kept({"x": model.put("x", X)})["y"]
     assert isinstance(kept, DeviceArray)
     np.testing.assert_array_equal(host(kept[1:3]), wanted[1:3])
     np.testing.assert_allclose(model.run({"x": kept})["y"], wanted, atol=1e-6)

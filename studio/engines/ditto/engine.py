@@ -69,7 +69,7 @@ class DittoAvatar:
         self.templates, self.idle_length = len(source.frames), len(points)
         self.height, self.width = source.frames.shape[1:3]
         warp = crew.networks["warp_network"]
-        self.features: list[Array] = [warp.put(one[None]) for one in source.features]
+        self.features: list[Array] = [warp.put("feature_3d", one[None]) for one in source.features]
         kept_here = all(isinstance(one, np.ndarray) for one in self.features)
         self.source = source if kept_here else replace(source, features=source.features[:0])
         """Without its features where the device has them."""

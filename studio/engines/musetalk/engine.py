@@ -28,6 +28,7 @@ from studio.engines.musetalk.paste import paste
 from studio.engines.musetalk.preparation import prepare
 from studio.engines.musetalk.store import Stored
 from studio.engines.musetalk.take import Due, Film, Player
+from studio.engines.runtime import rows_of
 from studio.errors import BadMessage, ConfigError
 from studio.spec import AvatarSpec
 
@@ -44,16 +45,17 @@ Picture = NDArray[np.uint8]
 
 
 class MuseTalkAvatar:
-    """A prepared avatar; immutable, shared by all visits.
+    """A prepared avatar; immutable, shared by all visits. Its latents lie where the networks run.
 
     Raises:
-        AvatarNotReady: The prepared folder is damaged.
+        AvatarNotReady: The prepared folder is damaged, networks are missing, or the device is full.
     """
 
     restless = False
 
     def __init__(self, spec: AvatarSpec, folder: Path, networks: Networks) -> None:
         self.stored, self.networks = Stored(folder), networks
+        self.latents = networks.hold(self.stored.latents)
         self.latency = chosen(spec.options).latency
         self.width, self.height = self.stored.width, self.stored.height
         there = 2 * self.stored.count
@@ -207,7 +209,7 @@ class MuseTalkEngine:
                 needed = [one for one in mine if one.share > 0 and one.face is None]
                 if take.avatar.networks is networks and needed:
                     frames = [take.avatar.frame(one.chunk.phase) for one in needed]
-                    wanted.append(painting.Wanted(take.player, needed, take.avatar.stored.latents[frames]))
+                    wanted.append(painting.Wanted(take.player, needed, rows_of(take.avatar.latents, frames)))
                     players.append(take.player)
             if not wanted:
                 continue

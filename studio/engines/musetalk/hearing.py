@@ -17,6 +17,7 @@ from studio.engines.musetalk import windows
 from studio.engines.musetalk.mel import LOG_POWER_BYTES, SEGMENT, LogPower, log_mel
 from studio.engines.musetalk.networks import Networks
 from studio.engines.musetalk.types import FACE, STATES, WIDTH, Floats
+from studio.engines.runtime import Array, host
 
 BEFORE = 12
 """Beats (0.48 s) of what was heard before an utterance that its canvas begins with; silence where there was nothing."""
@@ -42,7 +43,7 @@ def features(networks: Networks, wave: Floats) -> Floats:
         wave: (n,) mono 16 kHz in [-1, 1].
     """
     rows = windows.row_count(len(wave))
-    parts = [networks.hear(log_mel(wave[at : at + SEGMENT])[None])[0] for at in range(0, len(wave), SEGMENT)]
+    parts = [host(networks.hear(log_mel(wave[at : at + SEGMENT])[None]))[0] for at in range(0, len(wave), SEGMENT)]
     return np.concatenate([*parts, np.zeros((0, STATES, WIDTH), np.float32)])[:rows]
 
 
@@ -95,18 +96,19 @@ class Canvas:
         """Return what the encoder shall see: (80, 3000)."""
         return self._power.picture()
 
-    def prompts(self, states: Floats, beats: Sequence[int]) -> Floats:
+    def prompts(self, states: Array, beats: Sequence[int]) -> Floats:
         """Return the prompts (n, 50, 384) of some of the beats heard, places encoded.
 
         Args:
-            states: (1500, 5, 384), the encoder's answer to `picture`.
+            states: (1500, 5, 384), the encoder's answer to `picture`; if on the device, only what is heard comes here.
             beats: Numbers of beats; what would lie before the canvas is zero.
         """
         first = ROWS_PER_BEAT * (np.array(beats) - self._first - windows.PADDING)
         rows = first[:, None] + np.arange(2 * (2 * windows.PADDING + 1))
         known = ROWS_PER_BEAT * (self._next - self._first)
-        placed = np.where((rows >= 0) & (rows < known), rows, windows.NOTHING)
-        return windows.prompts(states[:known], placed) + windows.encoding()
+        start, stop = max(int(rows.min()), 0), min(int(rows.max()) + 1, known)
+        placed = np.where((rows >= start) & (rows < stop), rows - start, windows.NOTHING)
+        return windows.prompts(host(states[start:stop]), placed) + windows.encoding()
 
     def _anchor(self, beat: int, keep: int = 0) -> None:
         """Begin a new canvas that holds the last ``keep`` beats, or `BEFORE` beats of silence."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from studio.engines.musetalk import latents
 from studio.engines.musetalk.types import FACE, STATES, TOKENS, WIDTH, Bytes, Floats
 from studio.engines.onnxheader import read_header
-from studio.engines.runtime import Model, Port, Shape, host, is_finite, open_model
+from studio.engines.runtime import Array, Model, Port, Shape, is_finite, open_model
 from studio.errors import BadNetwork, EngineFault
 
 SUFFIXES = ("", "_v15", "_fp16", "_v15_fp16", "_int8", "_v15_int8")
@@ -94,20 +94,30 @@ class Network:
         self._inputs = _resolved(model, model.inputs, ends.inputs)
         self._outputs = _resolved(model, model.outputs, ends.outputs)
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
         """Run on canonical names; rows as `Model.run`.
 
         Raises:
-            EngineFault: It failed, or what came out is not finite (`STATES_OF_SOUND` are not looked at: what they spoil
-                is seen in the next network, at a hundredth of the cost).
+            EngineFault: It failed, or what came out is not finite.
         """
         with self._alone:
             results = self.model.run({port.name: feeds[name] for name, port in self._inputs.items()})
-        made = {name: host(results[port.name]) for name, port in self._outputs.items()}
+        made = {name: results[port.name] for name, port in self._outputs.items()}
         for name, value in made.items():
-            if name != STATES_OF_SOUND and not is_finite(value):
+            if not is_finite(value):
                 raise EngineFault(detail=f"{self.model.name}: {name} is not finite")
         return made
+
+    def run_kept(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Do as `run`, but leave the outputs on the device, unseen: whoever fetches them looks at them."""
+        with self._alone:
+            results = self.model.run_kept({port.name: feeds[name] for name, port in self._inputs.items()})
+        return {name: results[port.name] for name, port in self._outputs.items()}
+
+    def put(self, name: str, array: NDArray[Any]) -> Array:
+        """Bring rows of an input that are used again and again to where the network runs."""
+        with self._alone:
+            return self.model.put(self._inputs[name].name, array)
 
 
 class Networks:
@@ -141,20 +151,31 @@ class Networks:
                 self._open[role] = self._opened(role)
             return self._open[role]
 
-    def hear(self, pictures: Floats) -> Floats:
-        """Return the speech encoder's states (n, 1500, 5, 384) of log-mel pictures (n, 80, 3000)."""
-        return self._one("whisper_encoder", pictures)
+    def hear(self, pictures: Floats) -> Array:
+        """Return the speech encoder's states (n, 1500, 5, 384) of log-mel pictures (n, 80, 3000).
 
-    def paint(self, shown: Floats, prompts: Floats) -> Floats:
+        They stay on the device, 11.5 MB a picture, of which `hearing` fetches a hundredth.
+        """
+        return self.get("whisper_encoder").run_kept({"input_features": pictures})[STATES_OF_SOUND]
+
+    def hold(self, shown: Floats) -> Array:
+        """Return an avatar's latents (n, 8, 32, 32) where `paint` wants them: on the device, once and for all visits.
+
+        Raises:
+            AvatarNotReady: The device has no room.
+        """
+        return self.get("unet").put("input_latents", shown)
+
+    def paint(self, shown: Array, prompts: Floats) -> Floats:
         """Return latents (n, 4, 32, 32) of the new faces.
 
         Args:
-            shown: (n, 8, 32, 32), the frames' latents.
+            shown: (n, 8, 32, 32), the frames' latents, as they are or as `hold` gave them.
             prompts: (n, 50, 384), the encoding of places included.
         """
         unet = self.get("unet")
         steps = np.zeros(1, np.int64)
-        feeds: dict[str, NDArray[Any]] = {"input_latents": shown, "timesteps": steps, "audio_prompts": prompts}
+        feeds: dict[str, Array] = {"input_latents": shown, "timesteps": steps, "audio_prompts": prompts}
         return unet.run(feeds)["noise_prediction"]
 
     def decode(self, painted: Floats) -> Bytes:

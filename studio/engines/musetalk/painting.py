@@ -11,6 +11,7 @@ import numpy as np
 from studio.engines.musetalk.networks import Networks
 from studio.engines.musetalk.take import Due, Sound
 from studio.engines.musetalk.types import FACE, LATENT, TOKENS, WIDTH, Bytes, Floats
+from studio.engines.runtime import Array, join, rows_of
 
 LARGEST = 16
 """Faces in one call of the networks; the gain beyond 8 is small (specification 9)."""
@@ -27,8 +28,8 @@ class Wanted:
 
     sound: Sound
     due: Sequence[Due]
-    latents: Floats
-    """(n, 8, 32, 32), those of the frames that will be seen."""
+    latents: Array
+    """(n, 8, 32, 32), those of the frames that will be seen; on the device, if the avatar's are."""
 
 
 def faces(networks: Networks, wanted: Sequence[Wanted], largest: int) -> list[Bytes]:
@@ -44,14 +45,20 @@ def faces(networks: Networks, wanted: Sequence[Wanted], largest: int) -> list[By
     """
     pictures = [one.sound.picture() for one in wanted]
     heard = [picture for picture in pictures if picture is not None]
-    states = iter(networks.hear(np.stack(heard)) if heard else ())
+    states = iter(_heard(networks, heard) if heard else ())
     prompts = [
         one.sound.prompts(None if picture is None else next(states), [due.chunk.index for due in one.due])
         for one, picture in zip(wanted, pictures, strict=True)
     ]
-    made = _painted(networks, np.concatenate([one.latents for one in wanted]), np.concatenate(prompts), largest)
+    made = _painted(networks, join([one.latents for one in wanted]), np.concatenate(prompts), largest)
     ends = np.cumsum([len(one.due) for one in wanted])
     return np.split(made, ends[:-1])
+
+
+def _heard(networks: Networks, pictures: Sequence[Floats]) -> list[Array]:
+    """Return the encoder's states (1500, 5, 384) of each log-mel picture."""
+    answer = networks.hear(np.stack(pictures))
+    return [answer[i] for i in range(len(pictures))]
 
 
 def measured(networks: Networks) -> int:
@@ -72,14 +79,16 @@ def _seconds(networks: Networks, shown: Floats, prompts: Floats, size: int) -> f
     return time.perf_counter() - began
 
 
-def _painted(networks: Networks, shown: Floats, prompts: Floats, largest: int) -> Bytes:
+def _painted(networks: Networks, shown: Array, prompts: Floats, largest: int) -> Bytes:
     """Paint and decode n faces in calls of ``largest`` rows, the last of them filled up to a power of two.
 
     A graph that always sees the same few sizes is not tuned anew for each; what was filled up is thrown away.
     """
-    made = np.empty((len(shown), FACE, FACE, 3), np.uint8)
-    for start in range(0, len(shown), largest):
-        count = min(largest, len(shown) - start)
+    faces = shown.shape[0]
+    made = np.empty((faces, FACE, FACE, 3), np.uint8)
+    for start in range(0, faces, largest):
+        count = min(largest, faces - start)
         rows = np.minimum(np.arange(start, start + (1 << (count - 1).bit_length())), start + count - 1)
-        made[start : start + count] = networks.decode(networks.paint(shown[rows], prompts[rows]))[:count]
+        painted = networks.paint(rows_of(shown, rows.tolist()), prompts[rows])
+        made[start : start + count] = networks.decode(painted)[:count]
     return made

@@ -15,6 +15,7 @@ from studio.beat import AudioChunk
 from studio.engines.musetalk.hearing import Canvas
 from studio.engines.musetalk.options import Latency
 from studio.engines.musetalk.types import Bytes, Floats
+from studio.engines.runtime import Array
 
 EASE = 4
 """Beats from the film's mouth to the network's, and back."""
@@ -39,7 +40,7 @@ class Sound(Protocol):
     def picture(self) -> Floats | None:
         """Return what the speech encoder has to hear now, (80, 3000); None: nothing."""
 
-    def prompts(self, states: Floats | None, beats: Sequence[int]) -> Floats:
+    def prompts(self, states: Array | None, beats: Sequence[int]) -> Floats:
         """Return the prompts (n, 50, 384) of some beats; ``states`` is the encoder's answer, if it was asked."""
 
 
@@ -84,7 +85,7 @@ class Player:
         """Return what the speech encoder has to hear now, (80, 3000)."""
         return self._canvas.picture()
 
-    def prompts(self, states: Floats | None, beats: Sequence[int]) -> Floats:
+    def prompts(self, states: Array | None, beats: Sequence[int]) -> Floats:
         """Return the prompts (n, 50, 384) of some beats; ``states`` is the encoder's answer to `picture`."""
         assert states is not None
         return self._canvas.prompts(states, beats)
@@ -135,6 +136,6 @@ class Film:
     def picture(self) -> None:
         """Return nothing: everything was heard before."""
 
-    def prompts(self, states: Floats | None, beats: Sequence[int]) -> Floats:
+    def prompts(self, states: Array | None, beats: Sequence[int]) -> Floats:
         """Return the prompts (n, 50, 384) of some beats."""
         return self._prompts[list(beats)]

@@ -22,8 +22,8 @@ from studio.engines.facedetector import CARRIER
 from studio.engines.musetalk import masks
 from studio.engines.musetalk.engine import MuseTalkAvatar, MuseTalkEngine
 from studio.engines.musetalk.masks import crop_box
-from studio.engines.musetalk.networks import Network
 from studio.engines.musetalk.types import Rules
+from studio.engines.runtime import Array, Model
 from studio.errors import AvatarNotReady, BadMessage, BadNetwork, BadPortrait, ConfigError, EngineFault
 from studio.outputs.movie import render_movie
 from studio.recording import read_file
@@ -121,13 +121,13 @@ def test_upstreams_avatar_gives_the_pictures_of_our_own(made: Set, tmp_path: Pat
 
 def test_every_visit_shares_one_call_of_the_networks(made: Set, monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[tuple[str, int]] = []
-    run = Network.run
+    called = Model._whole
 
-    def counted(self: Network, feeds: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        rows.append((self.model.name, max(len(value) for value in feeds.values())))
-        return run(self, feeds)
+    def counted(self: Model, feeds: dict[str, Array], keep: bool) -> dict[str, Array]:
+        rows.append((self.name, max(value.shape[0] for value in feeds.values())))
+        return called(self, feeds, keep)
 
-    monkeypatch.setattr(Network, "run", counted)
+    monkeypatch.setattr(Model, "_whole", counted)
     monkeypatch.setattr(made.engine, "_sizes", {made.avatar.networks: 8})
     takes = [made.engine.begin(made.avatar, Options()) for _ in range(3)]
     for chunk in chunks(read(made.golden, "eng_e2e.wav"))[:5]:
