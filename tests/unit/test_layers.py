@@ -30,7 +30,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"timeline", "source", "output", "lookup", "guests", "uploads", "seats"},
             {"pipeline", "encode", "microphone", "gathering", "voice"},
             {"surgery", "outlet", "floor", "tally"},
-            {"peer", "outputs"},
+            {"line", "outputs"},
+            {"peer", "broadcast"},
             {"session"},
             {"visitors"},
             {"host"},
@@ -48,7 +49,7 @@ FENCES: dict[str, frozenset[str]] = {
     "aiohttp": frozenset({"web", "client"}),
     "aiohttp_cors": frozenset({"web"}),
     "aioice": frozenset({"gathering", "surgery"}),
-    "aiortc": frozenset({"peer", "surgery", "encode", "outlet", "microphone", "client"}),
+    "aiortc": frozenset({"broadcast", "line", "peer", "surgery", "encode", "outlet", "microphone", "client"}),
     "av": frozenset(
         {"audio", "recording", "footage", "encode", "microphone", "outlet", "peer", "surgery", "outputs", "client"}
     ),
@@ -60,7 +61,7 @@ FENCES: dict[str, frozenset[str]] = {
     "numpy": frozenset(
         {
             "audio", "beat", "cli", "encode", "engine", "engines", "footage", "microphone", "outlet",
-            "outputs", "pacer", "peer", "picture", "pipeline", "recording", "scheduler", "session", "source",
+            "outputs", "pacer", "line", "picture", "pipeline", "recording", "scheduler", "session", "source",
             "timeline", "voice",
         }
     ),

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from studio.errors import BadMessage, OfferInvalid
+from studio.line import MAX_CANDIDATES
 from studio.messages import Candidate
-from studio.peer import MAX_CANDIDATES, Peer
+from studio.peer import Peer
 from studio.spec import IceSpec, MediaSpec
 from studio.stats import Stats
 
