@@ -53,7 +53,7 @@ WORK: Mapping[str, Callable[..., dict[str, NDArray[Any]]]] = {
     "unet": painting_of,
     "vae_decoder": decoding,
 }
-HALVES: Mapping[str, type[np.generic]] = {"input_latents": np.float16, "audio_prompts": np.float16, "timesteps": np.int64}
+KINDS = {"input_latents": np.float16, "audio_prompts": np.float16, "timesteps": np.int64}
 """Ends that are not float32."""
 
 
@@ -83,7 +83,7 @@ def ports(ends: gpu.Ends) -> tuple[Port, ...]:
 def ends_of(role: str) -> tuple[gpu.Ends, gpu.Ends]:
     def described(ends: tuple[module.End, ...]) -> gpu.Ends:
         shapes = {end.names[0]: tuple(axis if isinstance(axis, int) else -1 for axis in end.shape) for end in ends}
-        return {name: (HALVES.get(name, np.float32), shape) for name, shape in shapes.items()}
+        return {name: (np.dtype(KINDS.get(name, np.float32)).type, shape) for name, shape in shapes.items()}
 
     return described(ROLES[role].inputs), described(ROLES[role].outputs)
 
@@ -169,7 +169,7 @@ def test_only_what_is_heard_and_seen_travels(folder: Path, below: Counting) -> N
     faces_bytes, painted_bytes, window_bytes = 4 * 3 * 256 * 256 * 4, 4 * 4 * 32 * 32 * 4, 16 * 5 * 384 * 4
     assert below.fetched <= faces_bytes + painted_bytes + window_bytes < STATES_BYTES / 3
     mel_bytes, prompts_bytes, held_bytes = 80 * 3000 * 4, 4 * 50 * 384 * 2, FRAMES * 8 * 32 * 32 * 2
-    assert below.sent == mel_bytes + prompts_bytes + held_bytes + painted_bytes + 8, "and one time step"
+    assert below.sent == mel_bytes + prompts_bytes + held_bytes + painted_bytes + 4 * 8, "and a time step each"
 
 
 def test_memory_of_what_is_held_is_given_back(folder: Path, below: Counting) -> None:
