@@ -20,6 +20,8 @@ MAX_ID_CHARACTERS = 128
 MAX_PATH_CHARACTERS = 1_024
 MAX_OPTIONS = 64
 """In one object of options."""
+MAX_LINE_INDEX = 1_023
+"""Number of a media section."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +280,7 @@ def read_candidate(value: object) -> Candidate:
         raise BadMessage("candidate.candidate is a short text.")
     if mid is not None and (not isinstance(mid, str) or len(mid) > MAX_ID_CHARACTERS):
         raise BadMessage("candidate.sdpMid is a short text.")
-    if index is not None and (isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < 1024):
+    if index is not None and (isinstance(index, bool) or not isinstance(index, int) or not 0 <= index <= MAX_LINE_INDEX):
         raise BadMessage("candidate.sdpMLineIndex is a small whole number.")
     return Candidate(line, mid, index)
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import ast
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import cv2
+import numpy as np
 import pytest
 from aiohttp.web import AbstractRoute
+from aiortc import RTCPeerConnection
 from openapi_spec_validator import validate
 
 import studio as package
+from studio.web.keys import LIBRARY
 from studio.web.openapi import document
-from tests.inside import Inside
+from tests.clerk import Clerk
+from tests.fakes import speech
+from tests.inside import Inside, inside, spec_of
+from tests.integration.rtmp_server import rtmp_server
+from tests.unit.test_recording import wav
 
 OTHERWISE = {
     "/": "the page",
@@ -25,12 +37,24 @@ OTHERWISE = {
 
 
 @pytest.fixture
-async def told(studio: Inside) -> dict[str, Any]:
-    """The document as a client gets it."""
+async def studio(tmp_path: Path, counting_peers: None) -> AsyncIterator[Inside]:
+    async with inside(spec_of(tmp_path, sessions=3, sound_bytes=65_536)) as one:
+        yield one
+
+
+@pytest.fixture
+async def clerk(studio: Inside) -> Clerk:
+    """Who has read the document."""
     async with studio.client.get(studio.url("/openapi.json")) as answer:
         assert (answer.status, answer.content_type) == (200, "application/json")
-        found: dict[str, Any] = await answer.json()
-        return found
+        return Clerk(studio, await answer.json())
+
+
+def operations(told: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield method, path and operation."""
+    for path, item in told["paths"].items():
+        for method, operation in item.items():
+            yield method.upper(), path, operation
 
 
 def test_families_files_are_all_in_the_document() -> None:
@@ -39,9 +63,9 @@ def test_families_files_are_all_in_the_document() -> None:
     assert names == folder - {"__init__", "document", "terms"}
 
 
-async def test_document_is_openapi(told: dict[str, Any]) -> None:
-    validate(told)
-    assert told["openapi"].startswith("3.1.") and told["info"]["version"] == package.__version__
+async def test_document_is_openapi(clerk: Clerk) -> None:
+    validate(clerk.told)
+    assert clerk.told["openapi"].startswith("3.1.") and clerk.told["info"]["version"] == package.__version__
 
 
 def is_preflight(route: AbstractRoute) -> bool:
@@ -49,10 +73,190 @@ def is_preflight(route: AbstractRoute) -> bool:
     return route.method == "OPTIONS" and route.handler.__module__.startswith("aiohttp_cors")
 
 
-async def test_every_route_is_in_the_document_and_the_other_way_round(studio: Inside, told: dict[str, Any]) -> None:
-    all_routes = [route for route in studio.app.router.routes() if route.resource and not is_preflight(route)]
-    routes = {(route.method, route.resource.canonical) for route in all_routes if route.resource}
-    written = {(method.upper(), path) for path, item in told["paths"].items() for method in item}
-    served = {(method, path) for method, path in routes if path not in OTHERWISE and method != "HEAD"}
-    assert served == written
-    assert set(OTHERWISE) <= {path for _, path in routes}
+async def test_every_route_is_in_the_document_and_the_other_way_round(clerk: Clerk) -> None:
+    routes = [route for route in clerk.studio.app.router.routes() if not is_preflight(route)]
+    served = {(route.method, route.resource.canonical) for route in routes if route.resource}
+    rest = {(method, path) for method, path in served if path not in OTHERWISE and method != "HEAD"}
+    assert rest == {(method, path) for method, path, _ in operations(clerk.told)}
+    assert set(OTHERWISE) <= {path for _, path in served}
+
+
+async def test_examples_are_as_their_schemas_say(clerk: Clerk) -> None:
+    judged = 0
+    for _, _, operation in operations(clerk.told):
+        bodies = [operation.get("requestBody", {}), *map(clerk.resolved, operation["responses"].values())]
+        for content in (content for body in bodies for content in body.get("content", {}).values()):
+            if "example" in content:
+                clerk.judge(content["example"], content["schema"], strict=True)
+                judged += 1
+    assert judged > 10
+
+
+LIMITS = frozenset({"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "maxProperties"})
+
+
+def test_limits_are_read_from_the_code_and_never_typed() -> None:
+    """But for 0 and 1, which are no limits of anybody's choice."""
+    wrong = []
+    for file in Path(document.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            pairs = [(node.arg, node.value)] if isinstance(node, ast.keyword) else []
+            if isinstance(node, ast.Dict):
+                keys = (key.value if isinstance(key, ast.Constant) else None for key in node.keys)
+                pairs = [(str(key), value) for key, value in zip(keys, node.values, strict=True)]
+            wrong += [
+                f"{file.name}:{value.lineno} {name}"
+                for name, value in pairs
+                if name in LIMITS and isinstance(value, ast.Constant) and value.value not in (0, 1)
+            ]
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_every_operation_refuses_who_may_not_ask(clerk: Clerk) -> None:
+    for method, path, _ in operations(clerk.told):
+        place = path.replace("{picture}", "still").replace("{id}", "ada")
+        body = await clerk.ask(method, place, 403, headers={"Host": "evil.example"})
+        assert body["error"]["code"] == "unauthorized"
+
+
+async def test_fault_of_ours_is_as_the_document_says(clerk: Clerk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studio.web.health.memory_bytes", lambda: 1 / 0)
+    assert (await clerk.ask("GET", "/metrics", 500))["error"]["code"] == "internal"
+
+
+# What happens to each family: at least every success and one failure of each operation.
+
+
+def form(**files: tuple[str, bytes]) -> aiohttp.FormData:
+    """Return a form with files: field -> name and content."""
+    data = aiohttp.FormData()
+    for name, (filename, content) in files.items():
+        data.add_field(name, content, filename=filename)
+    return data
+
+
+def recording(folder: Path) -> bytes:
+    return wav(folder / "talk.wav", speech(0.8)).read_bytes()
+
+
+def portrait() -> bytes:
+    noise = np.random.default_rng(1).integers(0, 255, (128, 128, 3), np.uint8)
+    return cv2.imencode(".png", noise)[1].tobytes()
+
+
+async def gallery(clerk: Clerk, folder: Path) -> None:
+    avatars = (await clerk.ask("GET", "/api/avatars", 200))["avatars"]
+    assert [one["id"] for one in avatars] == ["ada", "bob"]
+    picture = await clerk.ask("GET", "/" + avatars[0]["thumbnail"], 200)
+    assert picture.startswith(b"\xff\xd8")
+    async with clerk.studio.client.get(clerk.studio.url("/api/avatars/ada/still")) as answer:
+        tag = answer.headers["ETag"]
+    await clerk.ask("GET", "/api/avatars/ada/still", 304, headers={"If-None-Match": tag})
+    await clerk.ask("GET", "/api/avatars/nobody/still", 404)
+    await clerk.ask("GET", "/api/sessions", 200)
+    await clerk.ask("GET", "/api/ice-servers", 200)
+
+
+async def operation(clerk: Clerk, folder: Path) -> None:
+    for path in ("/health", "/healthz", "/readyz", "/metrics", "/metrics?gc"):
+        await clerk.ask("GET", path, 200)
+    async with clerk.studio.client.get(clerk.studio.url("/openapi.json")) as answer:
+        tag = answer.headers["ETag"]
+    await clerk.ask("GET", "/openapi.json", 304, headers={"If-None-Match": tag})
+    await clerk.ask("GET", "/openapi.json", 200)
+    clerk.studio.app[LIBRARY].shelves.clear()
+    await clerk.ask("GET", "/readyz", 503)
+
+
+async def uploads(clerk: Clerk, folder: Path) -> None:
+    files = form(audio=("talk.wav", recording(folder)), source=("me.png", portrait()))
+    paths = await clerk.ask("POST", "/upload?engine=testcard", 200, data=files)
+    assert set(paths) == {"audio_path", "source_path"}
+    await clerk.ask("POST", "/upload", 400, data=form(audio=("talk.wav", b"RIFF")))
+    await clerk.ask("POST", "/upload", 413, data=form(audio=("talk.wav", bytes(70_000))))
+    query = f"/api/portraits?source_path={paths['source_path']}&engine=testcard"
+    await clerk.ask("GET", query, 200)
+    await clerk.ask("GET", "/api/portraits?source_path=static/avatars/astronaut.png&engine=testcard", 200)
+    await clerk.ask("GET", "/api/portraits?source_path=nobody.png", 404)
+    await clerk.ask("GET", "/api/portraits", 404)
+    await clerk.ask("GET", "/api/portraits?source_path=me.gif", 400)
+    await clerk.ask("GET", query, 403, headers={"Sec-Fetch-Site": "cross-site"})
+
+
+async def webrtc(clerk: Clerk, folder: Path) -> None:
+    sound = await clerk.ask("POST", "/upload", 200, data=form(audio=("talk.wav", recording(folder))))
+    pc = RTCPeerConnection()
+    pc.addTransceiver("video", direction="recvonly")
+    await pc.setLocalDescription(await pc.createOffer())
+    body = {"sdp": pc.localDescription.sdp, "type": "offer", **sound, "engine": "testcard"}
+    body |= {"source_path": "static/avatars/astronaut.png", "run_kwargs": {"frame_scale": 9}}
+    for path in ("/webrtc/offer", "/offer", "/api/offer"):
+        answer = await clerk.ask("POST", path, 200, json=body)
+        assert answer["warnings"]
+        patch = {"pc_id": answer["pc_id"], "candidates": [{"candidate": "", "sdpMid": "0", "sdpMLineIndex": 0}, None]}
+        await clerk.ask("PATCH", path, 200, json=patch)
+        await clerk.ask("PATCH", path, 400, json={"pc_id": "nobody"})
+        await clerk.ask("POST", path, 400, json={})
+        await clerk.ask("POST", path, 404, json=body | {"source_path": None, "audio_path": None, "avatar_id": "nobody"}
+                        ) if path != "/webrtc/offer" else None  # fmt: skip
+        await clerk.ask("POST", path, 413, json=body | {"sdp": "x" * 100_001})
+        await clerk.ask("POST", path, 413, data=io.BytesIO(b"x" * 1_200_000))
+    await clerk.ask("POST", "/offer", 503, json=body)
+    await pc.close()
+    await clerk.ask("POST", "/webrtc/offer", 400, json=body | {"source_path": "nobody.png"})
+
+
+async def speech_family(clerk: Clerk, folder: Path) -> None:
+    pc = RTCPeerConnection()
+    pc.addTransceiver("video", direction="recvonly")
+    await pc.setLocalDescription(await pc.createOffer())
+    answer = await clerk.ask("POST", "/offer", 200, json={"sdp": pc.localDescription.sdp, "type": "offer"})
+    say = f"/api/sessions/{answer['session_id']}/say"
+    await clerk.ask("POST", say, 202, data=form(audio=("talk.wav", recording(folder))))
+    await clerk.ask("POST", say, 415, data=form(audio=("talk.wav", b"RIFF")))
+    await clerk.ask("POST", say, 413, data=form(audio=("talk.wav", bytes(70_000))))
+    await clerk.ask("POST", say, 400, data=b"")
+    await clerk.ask("POST", "/api/sessions/nobody/say", 404)
+    await pc.close()
+
+
+async def streams(clerk: Clerk, folder: Path) -> None:
+    await clerk.ask("POST", "/start_stream/demo", 400, json={"rtmp_url": "rtmp://127.0.0.1/live/key"})
+    wish = {"avatar_id": "ada", "rtmp_url": "rtmp://127.0.0.1:1/live/key"}
+    await clerk.ask("POST", "/start_stream/demo", 502, json=wish)
+    await clerk.ask("POST", "/start_stream/demo", 404, json=wish | {"avatar_id": "nobody"})
+    await clerk.ask("DELETE", "/stop_stream/demo", 404)
+    async with rtmp_server(folder) as server:
+        body = {"avatar_id": "ada", "rtmp_url": server.url("key"), "nonsense": 1}
+        assert (await clerk.ask("POST", "/start_stream/demo", 200, json=body))["warnings"]
+        assert (await clerk.ask("GET", "/streams", 200))["count"] == 1
+        await clerk.ask("DELETE", "/stop_stream/demo", 200)
+
+
+FAMILIES: dict[str, Callable[[Clerk, Path], Awaitable[None]]] = {
+    "gallery": gallery,
+    "operation": operation,
+    "uploads": uploads,
+    "webrtc": webrtc,
+    "speech": speech_family,
+    "streams": streams,
+}
+"""The document's tags."""
+
+
+def test_every_family_is_asked() -> None:
+    assert set(FAMILIES) == {family.TAG for family in document.FAMILIES}
+
+
+@pytest.mark.parametrize("tag", FAMILIES)
+async def test_answers_are_as_the_document_says(tag: str, clerk: Clerk, tmp_path: Path) -> None:
+    await FAMILIES[tag](clerk, tmp_path)
+    missing = []
+    for _, _, one in operations(clerk.told):
+        if tag in one["tags"]:
+            seen = {status for id, status in clerk.seen if id == one["operationId"]}
+            declared = {int(status) for status in one["responses"]} - {403, 500}
+            missing += [f"{one['operationId']} {status}" for status in declared - seen if status < 400]
+            if any(status >= 400 for status in declared) and not any(status >= 400 for status in seen):
+                missing.append(f"{one['operationId']}: no error")
+    assert not missing, f"nobody saw {missing}"

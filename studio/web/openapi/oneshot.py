@@ -16,7 +16,7 @@ from studio.errors import (
     StudioFull,
     TooLarge,
 )
-from studio.messages import MAX_CANDIDATE_CHARACTERS, MAX_ID_CHARACTERS, MAX_OPTIONS, MAX_SDP_CHARACTERS
+from studio.messages import MAX_CANDIDATE_CHARACTERS, MAX_ID_CHARACTERS, MAX_LINE_INDEX, MAX_OPTIONS, MAX_SDP_CHARACTERS
 from studio.spec import StudioSpec
 from studio.web.oneshot import MAX_CANDIDATES, PATHS
 from studio.web.openapi.terms import Content, Json, Operation, Reply, many, record, text
@@ -55,7 +55,7 @@ CANDIDATE: Json = {
     "properties": {
         "candidate": {"type": ["string", "null"], "maxLength": MAX_CANDIDATE_CHARACTERS},
         "sdpMid": {"type": ["string", "null"], "maxLength": MAX_ID_CHARACTERS},
-        "sdpMLineIndex": {"type": ["integer", "null"], "minimum": 0, "maximum": 1023},
+        "sdpMLineIndex": {"type": ["integer", "null"], "minimum": 0, "maximum": MAX_LINE_INDEX},
     },
     "maxLength": 0,
 }

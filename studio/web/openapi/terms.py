@@ -151,10 +151,10 @@ class Operation:
             written["parameters"] = list(self.parameters)
         if self.body:
             written["requestBody"] = {"required": self.is_body_required, "content": self.body.write()}
-        failures = {status: self._failure(errors) for status, errors in sorted(self.errors().items())}
         anybody = {code: {"$ref": f"#/components/responses/{name}"} for code, name in ANY.items()}
+        failures = {status: self._failure(status, errors) for status, errors in sorted(self.errors().items())}
         replies = {str(status): reply.write() for status, reply in self.replies.items()}
-        written["responses"] = {**replies, **failures, **anybody}
+        written["responses"] = {**replies, **anybody, **failures}
         return written
 
     def errors(self) -> dict[str, list[type[StudioError]]]:
@@ -165,10 +165,11 @@ class Operation:
             found.setdefault(str(status), []).append(error)
         return found
 
-    def _failure(self, errors: Sequence[type[StudioError]]) -> Json:
+    def _failure(self, status: str, errors: Sequence[type[StudioError]]) -> Json:
         """Return the response object of one status: its words, and what each means."""
         about = "\n".join(f"- `{error.code}`: {error.default}" for error in errors)
-        content = Content(ref("Detail")) if self.in_detail else Content(_error(errors))
+        shape = ref("Detail") if self.in_detail else _error(errors)
+        content = Content({"anyOf": [shape, ref("Error")]} if status in ANY else shape)
         may_wait = any(issubclass(error, StudioFull | RateLimited) for error in errors)
         return Reply(about, content, {"Retry-After": "Seconds to wait."} if may_wait else {}).write()
 
