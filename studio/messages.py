@@ -280,7 +280,8 @@ def read_candidate(value: object) -> Candidate:
         raise BadMessage("candidate.candidate is a short text.")
     if mid is not None and (not isinstance(mid, str) or len(mid) > MAX_ID_CHARACTERS):
         raise BadMessage("candidate.sdpMid is a short text.")
-    if index is not None and (isinstance(index, bool) or not isinstance(index, int) or not 0 <= index <= MAX_LINE_INDEX):
+    is_number = isinstance(index, int) and not isinstance(index, bool)
+    if index is not None and not (is_number and 0 <= index <= MAX_LINE_INDEX):
         raise BadMessage("candidate.sdpMLineIndex is a small whole number.")
     return Candidate(line, mid, index)
 

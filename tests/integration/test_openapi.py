@@ -112,6 +112,40 @@ def test_limits_are_read_from_the_code_and_never_typed() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+async def test_limits_are_where_the_document_says(clerk: Clerk) -> None:
+    """The last value that is allowed passes the door, the next one does not; all values are the document's."""
+    body = clerk.operation("POST", "/start_stream/a")["requestBody"]["content"]["application/json"]["schema"]
+    wish = {"avatar_id": "nobody", "rtmp_url": "rtmp://127.0.0.1:1/live/key", "width": 64, "height": 64}
+    ranges = {name: (one["minimum"], one["maximum"]) for name, one in body["properties"].items() if "minimum" in one}
+    assert len(ranges) == 6
+    for name, (low, high) in ranges.items():
+        for value, status in ((low, 404), (high, 404), (low - 0.01, 400), (high + 1, 400)):
+            answer = await clerk.ask("POST", "/start_stream/a", status, json=wish | {name: value})
+            assert status == 404 or name in answer["detail"]
+    longest = body["properties"]["rtmp_url"]["maxLength"]
+    for more, status in ((0, 404), (1, 400)):
+        url = "rtmp://127.0.0.1:1/live/".ljust(longest + more, "k")
+        await clerk.ask("POST", "/start_stream/a", status, json=wish | {"rtmp_url": url})
+
+    offer = clerk.operation("POST", "/offer")["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    for more, status in ((0, 400), (1, 413)):
+        await clerk.ask("POST", "/offer", status, json={"sdp": "x" * (offer["sdp"]["maxLength"] + more)})
+    for name in ("setup_kwargs", "run_kwargs"):
+        many = {str(n): n for n in range(offer[name]["maxProperties"] + 1)}
+        assert name in (await clerk.ask("POST", "/offer", 400, json={"sdp": "x", name: many}))["detail"]
+    patch = clerk.operation("PATCH", "/offer")["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    for more, sentence in ((0, "ended"), (1, "list")):
+        many_more = [None] * (patch["candidates"]["maxItems"] + more)
+        answer = await clerk.ask("PATCH", "/offer", 400, json={"pc_id": "nobody", "candidates": many_more})
+        assert sentence in answer["detail"]
+
+    upload = clerk.operation("POST", "/upload")["requestBody"]["content"]["multipart/form-data"]["schema"]
+    limit = upload["properties"]["audio"]["maxLength"]
+    assert limit == 65_536, "this studio's own"
+    for size, status in ((limit, 400), (limit + 1, 413)):
+        await clerk.ask("POST", "/upload", status, data=form(audio=("a.wav", bytes(size))))
+
+
 async def test_every_operation_refuses_who_may_not_ask(clerk: Clerk) -> None:
     for method, path, _ in operations(clerk.told):
         place = path.replace("{picture}", "still").replace("{id}", "ada")
