@@ -38,11 +38,13 @@ from studio.spec import LimitsSpec
 from studio.web.gallery import avatar_cards
 from studio.web.guard import Allowance, is_loopback
 from studio.web.keys import HOST, LIBRARY, SPEC
+from studio.web.patience import hold_little
 from studio.web.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 15.0
+HEARTBEAT_SECONDS = 24.0
+"""Between pings; aiohttp gives half of it for the answer, and who reads nothing for `PATIENCE` cannot answer sooner."""
 OUTBOX = 256
 """Messages that may wait for a slow reader; one more closes the visit."""
 EASY = 64
@@ -226,6 +228,7 @@ async def opened(request: web.Request, most_bytes: int) -> AsyncIterator[web.Web
     sockets[socket] = address
     try:
         await socket.prepare(request)
+        hold_little(request)
         yield socket
     finally:
         del sockets[socket]
