@@ -14,7 +14,8 @@ from pathlib import Path
 from studio.engine import ENGINES, load_engine
 from studio.engines.runtime import available
 from studio.errors import StudioError
-from studio.library import found, resolved
+from studio.library import resolved
+from studio.preparation import found
 from studio.spec import AvatarSpec, StudioSpec
 from studio.weights import ENGINES_WITH_WEIGHTS, Verdict, folder_of, judge, manifest
 

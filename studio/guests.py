@@ -21,7 +21,8 @@ from pathlib import Path
 
 from studio.engine import ENGINES, Finding
 from studio.errors import AvatarNotFound, AvatarNotReady, BadMessage, BadPortrait, StudioError, StudioFull
-from studio.library import Library, LoadedAvatar, bring_in, resolved
+from studio.library import Library, LoadedAvatar, resolved
+from studio.preparation import bring_in
 from studio.scheduler import Scheduler
 from studio.spec import AvatarSpec
 

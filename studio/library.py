@@ -1,43 +1,36 @@
-"""The avatars: prepared once, cached on disk, preloaded on the device, with thumbnails; one that fails stops no other.
+"""The avatars: prepared once, preloaded on the device, with thumbnails; one that fails stops no other.
 
-Knows nothing of the network or of the event loop: `Library.load` blocks, in threads of its own, and is called once.
+Knows nothing of the network or of the event loop: `Library.load` blocks, in threads of its own, and is called once;
+avatars that come later are put on a shelf on the event loop and brought in by a thread (`Library.bring`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import json
 import logging
 import os
 import secrets
-import shutil
 import threading
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from studio import picture
 from studio.beat import FPS
-from studio.engine import ENGINES, Avatar, Engine, Finding, Prepared, Progress, load_engine
-from studio.errors import AvatarNotFound, AvatarNotReady, BadNetwork, ConfigError, StudioError
+from studio.engine import ENGINES, Avatar, Engine, Finding, load_engine
+from studio.errors import AvatarNotFound, AvatarNotReady, ConfigError, StudioError
+from studio.preparation import bring_in
 from studio.spec import AvatarSpec, StudioSpec
 
 log = logging.getLogger(__name__)
 
 BEST_FIRST = ("portrait",)
 """What ``engine: auto`` tries, in this order."""
-MARK = "prepared.json"
-"""Written last into a prepared avatar's folder; holds the findings."""
 STILL_SIDE = 512
 LOOP = "loop.webp"
 LOOP_STEP = 3
 """Every so many beats of the idle loop make a picture of the small one."""
-STALE_SECONDS = 86_400.0
-"""Other preparations of an avatar are removed when nobody has touched them for that long."""
 
 S = TypeVar("S")
 Report = Callable[[str, float, str], None]
@@ -56,10 +49,12 @@ class LoadedAvatar(Generic[S]):
 
 @dataclass(slots=True)
 class Shelf(Generic[S]):
-    """One configured avatar and what became of it."""
+    """One avatar of the gallery and what became of it."""
 
     spec: AvatarSpec
     engine_name: str
+    is_added: bool = False
+    """It is none of the configuration's."""
     loaded: LoadedAvatar[S] | None = None
     findings: Sequence[Finding] = ()
     thumbnail: bytes = b""
@@ -73,7 +68,7 @@ class Shelf(Generic[S]):
 
 
 class Library(Generic[S]):
-    """All avatars of the configuration.
+    """All avatars of the gallery: the configuration's, then what was added.
 
     Args:
         spec: The configuration.
@@ -137,9 +132,9 @@ class Library(Generic[S]):
         """
         shelves = tuple(self.shelves.values())
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1), "library") as pool:
-            tasks = [(shelf, pool.submit(self._load, shelf, report)) for shelf in shelves]
+            tasks = [(shelf, pool.submit(self.bring, shelf, report)) for shelf in shelves]
         for shelf, task in tasks:
-            shelf.reason = _reason(shelf.spec, task)
+            shelf.reason = reason_of(shelf.spec, task.exception())
         wrong = [(shelf.spec.id, task.exception()) for shelf, task in tasks if shelf.spec.engine != "auto"]
         sentences = [f"avatars: {id}: {error.message}" for id, error in wrong if isinstance(error, ConfigError)]
         if sentences:
@@ -157,7 +152,23 @@ class Library(Generic[S]):
         for engine, _ in engines.values():
             engine.close()
 
-    def _load(self, shelf: Shelf[S], report: Report) -> None:
+    def add(self, spec: AvatarSpec) -> Shelf[S]:
+        """Put an avatar on a shelf, the last one, and return it; `bring` then brings it in. Its id is free."""
+        assert spec.id not in self.shelves
+        shelf = self.shelves[spec.id] = Shelf[S](spec, resolved(spec.engine), is_added=True)
+        return shelf
+
+    def remove(self, avatar_id: str) -> None:
+        """Take an avatar off its shelf; visits that play it go on."""
+        del self.shelves[avatar_id]
+
+    def bring(self, shelf: Shelf[S], report: Report) -> None:
+        """Prepare and load one avatar; blocks, any thread. What it raises, `reason_of` says in words.
+
+        Raises:
+            StudioError: It cannot become an avatar, or not here; or whatever ``report`` raises.
+            ImportError: Its engine needs a package.
+        """
         spec, (engine, scheduler) = shelf.spec, self.engine(shelf.engine_name)
 
         def progress(done: float, phrase: str) -> None:
@@ -170,6 +181,7 @@ class Library(Generic[S]):
         shelf.loop = _loop(avatar, prepared.folder / LOOP)
         shelf.findings = prepared.findings
         log.info("%s", f"avatar {spec.id} is ready. {prepared.memory}".rstrip())
+        shelf.reason = ""
         shelf.loaded = LoadedAvatar(spec, engine, scheduler, avatar)
         report(spec.id, 1.0, "ready")
 
@@ -187,62 +199,6 @@ def resolved(engine: str) -> str:
     return next(name for name in BEST_FIRST if name in ENGINES) if engine == "auto" else engine
 
 
-def prepare(engine: Engine, spec: AvatarSpec, cache: Path, progress: Progress) -> Prepared:
-    """Return the prepared avatar, from the cache if it is there whole.
-
-    Written to a temporary folder beside its final place and renamed, so that a crash leaves no half avatar.
-
-    Raises:
-        BadPortrait: The source cannot become an avatar.
-        AvatarNotReady: The cache cannot be written.
-    """
-    shelf = cache / "avatars" / spec.id
-    folder = shelf / engine.fingerprint(spec)
-    if not spec.preparation and (there := _cached(spec, folder)):
-        return there
-    try:
-        shelf.mkdir(parents=True, exist_ok=True)
-        _sweep(shelf, folder)
-        draft = shelf / f".draft-{secrets.token_hex(6)}"
-        draft.mkdir()
-    except OSError as error:
-        raise AvatarNotReady(f"The studio cannot write to its cache folder: {error.strerror}.", str(error)) from error
-    try:
-        findings = tuple(engine.prepare(spec, draft, progress))
-        mark = {"engine": engine.name, "findings": [dataclasses.asdict(finding) for finding in findings]}
-        (draft / MARK).write_text(json.dumps(mark, indent=1), "utf-8")
-        _put(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        with contextlib.suppress(OSError):  # an empty shelf: nothing came of this avatar
-            shelf.rmdir()
-    return Prepared(spec, folder, findings)
-
-
-def found(engine: Engine, spec: AvatarSpec, cache: Path) -> Prepared | None:
-    """Return the avatar if the cache has it as it is configured now; raises what `Engine.fingerprint` does."""
-    return _cached(spec, cache / "avatars" / spec.id / engine.fingerprint(spec))
-
-
-def bring_in(engine: Engine, spec: AvatarSpec, cache: Path, progress: Progress) -> tuple[Prepared, Avatar]:
-    """Prepare and load; what the engine cannot read any more is prepared once again.
-
-    Raises:
-        BadPortrait: The source cannot become an avatar.
-        AvatarNotReady: The cache cannot be written, or a network is missing.
-        ConfigError: The engine does not have such an option.
-    """
-    prepared = prepare(engine, spec, cache, progress)
-    try:
-        return prepared, engine.load(prepared)
-    except BadNetwork:  # nothing that another preparation would change
-        raise
-    except AvatarNotReady as error:
-        log.warning("avatar %s is prepared again: %s", spec.id, error)
-        prepared = prepare(engine, dataclasses.replace(spec, preparation=True), cache, progress)
-        return prepared, engine.load(prepared)
-
-
 def _loop(avatar: Avatar, file: Path) -> bytes:
     """Return the idle loop as a small animation; drawn once for each preparation, kept in ``file``."""
     if avatar.idle_length < 2:
@@ -258,35 +214,8 @@ def _loop(avatar: Avatar, file: Path) -> bytes:
     return loop
 
 
-def _cached(spec: AvatarSpec, folder: Path) -> Prepared | None:
-    try:
-        body = json.loads((folder / MARK).read_text("utf-8"))
-        return Prepared(spec, folder, tuple(Finding(**finding) for finding in body["findings"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _put(draft: Path, folder: Path) -> None:
-    """Give ``draft`` its final name; what stood there is set aside first, because a folder cannot be replaced."""
-    try:
-        draft.rename(folder)
-    except OSError:
-        aside = draft.with_name(draft.name + "-old")
-        folder.rename(aside)
-        draft.rename(folder)
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sweep(shelf: Path, keep: Path) -> None:
-    """Remove drafts of crashed processes and preparations of former sources."""
-    for other in shelf.iterdir():
-        if other != keep and other.is_dir() and time.time() - other.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(other, ignore_errors=True)
-
-
-def _reason(spec: AvatarSpec, task: Future[None]) -> str:
-    """Return why an avatar is not ready, empty if it is; the exception is looked at, not raised: the others go on."""
-    error = task.exception()
+def reason_of(spec: AvatarSpec, error: BaseException | None) -> str:
+    """Return why an avatar is not ready, empty if it is; logged, not raised: the others go on."""
     if error is None:
         return ""
     if isinstance(error, StudioError):

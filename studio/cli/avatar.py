@@ -8,7 +8,8 @@ from contextlib import closing
 from studio.cli.terminal import Progress
 from studio.engine import Avatar, Engine, Prepared, load_engine
 from studio.errors import ConfigError
-from studio.library import bring_in, resolved
+from studio.library import resolved
+from studio.preparation import bring_in
 from studio.spec import AvatarSpec, StudioSpec
 
 

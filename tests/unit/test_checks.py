@@ -15,7 +15,7 @@ import pytest
 from studio import checks
 from studio.engine import MEMORY, Finding, load_engine
 from studio.engines.runtime import Available
-from studio.library import MARK, bring_in
+from studio.preparation import MARK, bring_in
 from studio.spec import AvatarSpec, StudioSpec
 
 CARD = AvatarSpec("card", Path("/nowhere"), engine="testcard")

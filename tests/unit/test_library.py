@@ -14,7 +14,8 @@ import pytest
 from studio import library
 from studio.engine import MEMORY, Engine, Finding, Prepared, Progress
 from studio.errors import AvatarNotFound, AvatarNotReady, BadNetwork, BadPortrait, ConfigError
-from studio.library import MARK, Library, bring_in, found, prepare, resolved
+from studio.library import Library, resolved
+from studio.preparation import MARK, bring_in, found, prepare
 from studio.spec import AvatarSpec, StudioSpec
 from tests.fakes import FakeAvatar, FakeEngine
 

@@ -16,7 +16,7 @@ from studio.engines.imagefile import read_portrait
 from studio.engines.portrait import photo
 from studio.engines.portrait.photo import frame_portrait, known_face, portrait_source, remember_face
 from studio.errors import BadPortrait
-from studio.library import prepare
+from studio.preparation import prepare
 from studio.spec import AvatarSpec
 
 ASTRONAUT = Path(__file__).parents[2] / "static/avatars/astronaut.png"
