@@ -45,6 +45,10 @@ class ServerSpec:
     """PEM file of the certificate, its chain behind it; empty: plain HTTP."""
     tls_key: str = ""
     """PEM file of its key; empty: in the same file."""
+    token: str = ""
+    """Who says it is the operator; environment or file only. Empty: the operator is who sits at this machine."""
+    visitors_add_avatars: bool = False
+    """Whether every visitor may add avatars and remove what was added; else the operator may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,8 @@ class LimitsSpec:
 
     sessions: int = 0
     """Visitors at once; 0: from the measured capacity of this machine."""
+    viewers: int = 64
+    """Who may watch broadcasts at once, over WHEP; each broadcast takes one visitor's seat."""
     queue_seconds: float = 120.0
     """Speech that may wait in one pipeline."""
     message_bytes: int = 262_144
@@ -126,6 +132,10 @@ class LimitsSpec:
     """All files that visitors sent, together."""
     upload_seconds: float = 3_600.0
     """After its last use, until such a file is forgotten."""
+    video_bytes: int = 100_000_000
+    """Of a video that becomes an avatar."""
+    added_avatars: int = 16
+    """That may be added while the studio runs, and are kept; 0: none."""
     guests: int = 8
     """Portraits of visitors that are kept prepared; the one used longest ago makes room."""
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from studio.config.musetalk import KEYS, film, is_film
+from studio.config.places import home, workplace
 from studio.config.tree import Given, read_tree
-from studio.config.values import Value, checked
+from studio.config.values import TOKEN, TOKEN_RULE, Value, checked
 from studio.errors import ConfigError
 from studio.spec import AvatarSpec, IceSpec, LimitsSpec, MediaSpec, RtmpSpec, ServerSpec, StudioSpec
 
@@ -26,6 +27,8 @@ SECTIONS: Mapping[str, type[ServerSpec | MediaSpec | IceSpec | RtmpSpec | Limits
     "rtmp": RtmpSpec,
     "limits": LimitsSpec,
 }
+SECRETS = {"server": "token", "ice": "turn_secret"}
+"""Section -> its key that stands in no YAML: it comes from the environment, or the file that ``<key>_file`` names."""
 AVATAR_KEYS = ("id", "name", "source", "engine", "preparation", "options")
 DEFAULT_KEYS = ("engine", "preparation", "options")
 SOURCELESS = frozenset({"testcard"})
@@ -35,21 +38,6 @@ ENVIRONMENT = "STUDIO_"
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 ID_RULE = "use lower case letters, digits, - and _ (at most 64), a letter or digit first"
 Section = TypeVar("Section", ServerSpec, MediaSpec, IceSpec, RtmpSpec, LimitsSpec)
-
-
-def _checkout() -> Path | None:
-    folder = Path(__file__).resolve().parents[2]
-    return folder if (folder / "static").is_dir() else None
-
-
-def home() -> Path:
-    """Return the folder of the studio's own files (``static``, ``configs``): the checkout, or what pip installed."""
-    return _checkout() or Path(__file__).resolve().parents[1] / "shipped"
-
-
-def workplace() -> Path:
-    """Return the folder in which prepared avatars are kept: the checkout, else the current folder."""
-    return _checkout() or Path.cwd()
 
 
 def read_spec(
@@ -112,7 +100,9 @@ class _Reader:
         """Read one section into the dataclass of which ``empty`` holds the defaults."""
         given = self.mapping(tree.get(name))
         defaults: dict[str, Any] = {field.name: getattr(empty, field.name) for field in dataclasses.fields(empty)}
-        self.unknown(given, (*(key for key in defaults if key != "turn_secret"), *extra))
+        secret: str = SECRETS.get(name, "")
+        plain = {key: value for key, value in given.items() if key != secret}
+        self.unknown(plain, (*(key for key in defaults if key != secret), *extra))
         values = {
             key: self.scalar(self.override(f"{name}.{key}", given.get(key)), default, f"{name}.{key}")
             for key, default in defaults.items()
@@ -120,35 +110,40 @@ class _Reader:
         self.misspelt(name, (*defaults, *extra))
         return type(empty)(**values)
 
+    def guarded(self, name: str, empty: Section, tree: Mapping[str, Given]) -> Section:
+        """Read a section that has a secret."""
+        key, given = SECRETS[name], self.mapping(tree.get(name))
+        file_key, variable = f"{key}_file", f"{ENVIRONMENT}{name}_{key}".upper()
+        if refused := given.get(key):
+            self.complain(refused, f"a secret does not belong here; use {variable} or {name}.{file_key}")
+        file = self.override(f"{name}.{file_key}", given.get(file_key))
+        kept = {other: value for other, value in given.items() if other != key}
+        if file and variable not in self.environ and (place := self.existing(file)):
+            kept[key] = Given(place.read_text("utf-8").strip(), kept[file_key].where if file_key in kept else name)
+        whole = Given(kept, tree[name].where) if name in tree else Given(kept, name)
+        return self.section(name, empty, {name: whole}, extra=(file_key,))
+
     def server(self, tree: Mapping[str, Given]) -> ServerSpec:
         """Read ``server``; the certificate's files are looked for like all others."""
-        spec = self.section("server", ServerSpec(), tree)
-        given, places = self.mapping(tree.get("server")), {"tls_cert": "", "tls_key": ""}
-        for key in places:
+        spec = self.guarded("server", ServerSpec(), tree)
+        given, places = self.mapping(tree.get("server")), {}
+        for key in ("tls_cert", "tls_key"):
             file = self.override(f"server.{key}", given.get(key))
-            place = self.existing(file) if file and getattr(spec, key) else None
-            places[key] = str(place or "")
+            places[key] = str((file and getattr(spec, key) and self.existing(file)) or "")
+        if spec.token and not TOKEN.fullmatch(spec.token):
+            self.complain(given.get("token_file", Given("", "STUDIO_SERVER_TOKEN")), TOKEN_RULE)
         return dataclasses.replace(spec, tls_cert=places["tls_cert"], tls_key=places["tls_key"])
 
     def ice(self, tree: Mapping[str, Given]) -> IceSpec:
-        """Read ``ice``; the secret comes from the environment or a file."""
-        given = self.mapping(tree.get("ice"))
-        refused = given.get("turn_secret")
-        if refused:
-            self.complain(refused, "a secret does not belong here; use STUDIO_ICE_TURN_SECRET or ice.turn_secret_file")
-        kept = {key: value for key, value in given.items() if key != "turn_secret"}
-        whole = Given(kept, tree["ice"].where) if "ice" in tree else Given({}, "ice")
-        spec = self.section("ice", IceSpec(), {"ice": whole}, extra=("turn_secret_file",))
-        file = self.override("ice.turn_secret_file", given.get("turn_secret_file"))
-        if file and not spec.turn_secret:
-            place = self.existing(file)
-            spec = dataclasses.replace(spec, turn_secret=_secret(place) if place else "")
+        """Read ``ice``."""
+        spec, given = self.guarded("ice", IceSpec(), tree), self.mapping(tree.get("ice"))
+        whole = tree.get("ice", Given({}, "ice"))
         ends = [int(end) for end in spec.ports.split("-") if end]
         if ends and not ends[0] <= ends[1] <= 65_535:
             self.complain(given.get("ports", whole), "ports must go from a lower to a higher one, 65535 at most")
         if spec.relay_only and not spec.turn:
             self.complain(whole, "relay_only needs a server that relays: ice.turn")
-        if spec.turn and not (spec.turn_secret or file):
+        if spec.turn and not (spec.turn_secret or self.override("ice.turn_secret_file", given.get("turn_secret_file"))):
             self.complain(whole, "turn needs a shared secret: STUDIO_ICE_TURN_SECRET or ice.turn_secret_file")
         return spec
 
@@ -303,7 +298,3 @@ class _Reader:
         if given is None or given.value is None:
             return default
         return checked(given, default, key, self.complaints)
-
-
-def _secret(place: Path) -> str:
-    return place.read_text("utf-8").strip()

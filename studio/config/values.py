@@ -26,6 +26,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "rtmp.connect_limit": (0.5, 4.5),
     "rtmp.give_up": (0, 86_400),
     "limits.sessions": (0, 10_000),
+    "limits.viewers": (1, 10_000),
     "limits.queue_seconds": (1, 3_600),
     "limits.message_bytes": (16_384, 16_777_216),
     "limits.messages_per_second": (1, 100_000),
@@ -38,6 +39,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "limits.sound_seconds": (1, 86_400),
     "limits.upload_bytes": (1_000_000, 10_000_000_000_000),
     "limits.upload_seconds": (60, 31_536_000),
+    "limits.video_bytes": (65_536, 10_000_000_000),
+    "limits.added_avatars": (0, 1_000),
     "limits.guests": (1, 1_000),
 }
 """Lowest and highest value, both allowed."""
@@ -54,6 +57,9 @@ PATTERNS: Mapping[str, tuple[str, str]] = {
     "ice.turn": (r"turns?:[^\s/]+", "a URL such as turn:turn.example:3478?transport=udp"),
 }
 """What a text, or each text of a list, must match, and how to say it."""
+TOKEN = re.compile(r"[!-~]{16,256}")
+TOKEN_RULE = "the token has 16 to 256 letters, digits or signs, without spaces: openssl rand -hex 24"
+"""Not in `PATTERNS`: those repeat what they refuse."""
 _KINDS: Mapping[type, str] = {
     bool: "true or false",
     int: "a whole number",

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from studio.config import home, read_spec
-from studio.config.reader import SECTIONS
+from studio.config.reader import SECRETS, SECTIONS
 from studio.config.tree import Given
 from studio.config.values import RANGES, checked
 from studio.errors import ConfigError
@@ -64,9 +64,10 @@ def test_shipped_configuration_reads_and_shows_every_default() -> None:
     shown = yaml.safe_load(re.sub(r"^  # (?=[a-z_]+:)", "  ", text.split("\navatars:")[0], flags=re.M))
     for name, section in SECTIONS.items():
         expected = dataclasses.asdict(section())
-        expected.pop("turn_secret", None)
+        secret = expected.pop(SECRETS.get(name, ""), "")
+        assert secret == ""
         written = {key: tuple(v) if isinstance(v, list) else v for key, v in shown[name].items()}
-        assert written.pop("turn_secret_file", "") == ""
+        assert written.pop(f"{SECRETS.get(name)}_file", "") == ""
         assert written == expected, name
 
 
@@ -186,6 +187,10 @@ def test_film_that_is_no_path_is_told(desk: Desk, path: str) -> None:
         ("media: {codecs: [VP9]}\n" + CARD, "'VP9' must be one of VP8, H264"),
         ("media: {bitrate_bps: 100000}\n" + CARD, "bitrate_bps must lie between bitrate_min_bps and bitrate_max_bps"),
         ("media: {bitrate_bps: 1}\n" + CARD, "media.bitrate_bps: must lie between 50000 and 20000000, not 1"),
+        (
+            "server: {token: pst}\n" + CARD,
+            "server.token: a secret does not belong here; use STUDIO_SERVER_TOKEN or ser",
+        ),
         ("ice: {turn_secret: pst}\n" + CARD, "ice.turn_secret: a secret does not belong here; use STUDIO_ICE_TURN_SE"),
         ("ice: {turn: ['turn:a:1']}\n" + CARD, "turn needs a shared secret: STUDIO_ICE_TURN_SECRET or ice.turn_secret"),
         ("ice: {stun: [http://x]}\n" + CARD, "must be a URL such as stun:stun.example:3478"),
@@ -281,6 +286,14 @@ def test_environment_overrides_scalars_and_lists(desk: Desk) -> None:
 )
 def test_mistake_in_the_environment_is_named(desk: Desk, name: str, value: str, complaint: str) -> None:
     assert complaint in desk.refusal(CARD, {name: value})
+
+
+def test_operators_token_comes_from_a_file_or_the_environment_and_is_no_word(desk: Desk) -> None:
+    (desk.folder / "token").write_text("a-token-of-some-length\n")
+    assert desk.read("server: {token_file: token}\n" + CARD).server.token == "a-token-of-some-length"
+    other = {"STUDIO_SERVER_TOKEN": "another-token-of-some-length"}
+    assert desk.read("server: {token_file: token}\n" + CARD, other).server.token == "another-token-of-some-length"
+    assert desk.refusal(CARD, {"STUDIO_SERVER_TOKEN": "hush"}).startswith("STUDIO_SERVER_TOKEN: the token has 16")
 
 
 def test_turn_secret_comes_from_a_file(desk: Desk) -> None:
