@@ -1,8 +1,9 @@
 """Everything that reaches behind aiortc's public face, which has no setting for it. Nothing global is changed.
 
 Read in aiortc 1.16 and aioice 0.13; `pyproject.toml` pins aiortc from above, and `tests/integration/test_peer.py`
-notices when a name has moved. Five operations: gather our way, send what was encoded already, take packets
-before aiortc's jitter buffer, end decoder threads, close the sockets of a connection that hangs.
+notices when a name has moved. Six operations: gather our way, send what was encoded already, take packets
+before aiortc's jitter buffer, hear of sender reports, end decoder threads, close the sockets of a connection that
+hangs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from aiortc import RTCPeerConnection, RTCRtpTransceiver
 from aiortc.codecs import get_decoder
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import AnyRtcpPacket, RtcpSrPacket, RtpPacket
 
 from studio.encode import Relay
 from studio.gathering import Gathering
@@ -38,6 +39,11 @@ def use_gathering(transceiver: RTCRtpTransceiver, gathering: Gathering) -> None:
 def codec_of(transceiver: RTCRtpTransceiver) -> RTCRtpCodecParameters | None:
     """Return the codec that the transceiver sends, None where nothing was negotiated."""
     return transceiver._codecs[0] if transceiver._codecs else None
+
+
+def codec_numbered(transceiver: RTCRtpTransceiver, payload_type: int) -> RTCRtpCodecParameters | None:
+    """Return the negotiated codec of a payload type, None if there is none."""
+    return next((codec for codec in transceiver._codecs if codec.payloadType == payload_type), None)
 
 
 def use_relay(transceiver: RTCRtpTransceiver, relay: Relay, on_keyframe_request: Callable[[], None]) -> None:
@@ -74,7 +80,7 @@ def use_ear(transceiver: RTCRtpTransceiver, ear: Ear) -> None:
 
 def sound_decoder(transceiver: RTCRtpTransceiver, payload_type: int) -> Decode | None:
     """Return a decoder for a negotiated payload type; what cannot be decoded comes out as nothing."""
-    codec = next((codec for codec in transceiver._codecs if codec.payloadType == payload_type), None)
+    codec = codec_numbered(transceiver, payload_type)
     if codec is None:
         return None
     if codec.mimeType.lower() == "audio/opus":
@@ -102,3 +108,16 @@ async def abandon(pc: RTCPeerConnection) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.2):
                 await transceiver.receiver.transport.transport.stop()
+
+
+def use_reports(transceiver: RTCRtpTransceiver, on_report: Callable[[RtcpSrPacket], None]) -> None:
+    """Hear of the sender reports that the receiver gets (`RTCDtlsTransport._handle_rtcp_data` calls it)."""
+    receiver = transceiver.receiver
+    handle = receiver._handle_rtcp_packet
+
+    async def handle_and_tell(packet: AnyRtcpPacket) -> None:
+        if isinstance(packet, RtcpSrPacket):
+            on_report(packet)
+        await handle(packet)
+
+    receiver._handle_rtcp_packet = handle_and_tell  # type: ignore[method-assign]
