@@ -15,14 +15,14 @@ from typing import cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from studio.errors import BadMessage, RateLimited, SessionNotFound, StudioError, TooLarge, UnknownType
+from studio.errors import BadMessage, RateLimited, SessionNotFound, StudioError, UnknownType
 from studio.jsontext import read_object
 from studio.messages import Fault
 from studio.source import Recording
 from studio.voice import HIGHEST_RATE, LOWEST_RATE, Flushed, Voice
 from studio.web.guard import Allowance
 from studio.web.keys import HOST, SPEC
-from studio.web.signaling import HEARTBEAT_SECONDS, SOCKETS, Outbox, admit
+from studio.web.signaling import HEARTBEAT_SECONDS, SOCKETS, Outbox, admit, check_length
 from studio.web.uploads import find_sound, receive
 
 log = logging.getLogger(__name__)
@@ -108,8 +108,7 @@ class AgentSocket:
     async def _hear(self, text: str) -> None:
         if not self._allowance.take(time.monotonic()):
             raise RateLimited
-        if len(text) > self._limits.message_bytes:
-            raise TooLarge(f"A message may have {self._limits.message_bytes} bytes at most.")
+        check_length(text, self._limits)
         message = read_object(text)
         match message.get("type"):
             case "format":

@@ -41,7 +41,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return error_response(error.status, error.code, error.message, error.retryable, retry_headers(error))
     except Exception:  # an edge: a fault of one request ends no other
         log.exception("%s %s failed", request.method, _route(request))
-        return error_response(500, StudioError.code, StudioError.default, retryable=True)
+        return error_response(500, StudioError.code, StudioError.default, StudioError.retryable)
 
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
