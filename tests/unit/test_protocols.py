@@ -22,6 +22,7 @@ from studio.errors import ConfigError, StudioError, UnknownType
 from studio.spec import StudioSpec
 from studio.web import agent, guard, images, patience, recorder, signaling
 from studio.web.images import HEADER
+from studio.web.wishes import read_wish
 from tests import protocols
 from tests.protocols import Messages
 
@@ -82,6 +83,32 @@ def test_pictures_and_agents_are_understood_as_the_page_says() -> None:
     assert set(protocols.messages("From the client to `/api/sessions/{id}/audio`")) == cases(agent)
 
 
+class Asked(dict[str, object]):
+    """A request that remembers which of its fields somebody wanted to know."""
+
+    def __init__(self, *args: object, **fields: object) -> None:
+        super().__init__(*args, **fields)
+        self.names: set[str] = set()
+
+    def get(self, key: str, default: object = None) -> object:
+        self.names.add(key)
+        return super().get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        self.names.add(str(key))
+        return super().__contains__(key)
+
+
+def test_wishes_are_those_of_the_page() -> None:
+    run, setup = Asked(), Asked()
+    body = Asked(audio_path="a.wav", source_path="b.png", run_kwargs=run, setup_kwargs=setup)
+    read_wish(body)
+    page = protocols.messages("From the client to `/ws/{client_id}`")["start_streaming"]
+    assert set(page) == body.names
+    (row,) = (row for row in protocols.rows("From the client to `/ws/{client_id}`") if row[1] == "[`run_kwargs`]")
+    assert set(re.findall(r"`(\w+)`", row[3])) == run.names
+
+
 def said(module: types.ModuleType) -> dict[str, set[str]]:
     """Return the messages that a module says with ``_say``: type -> the fields that are written out there."""
     found: dict[str, set[str]] = {}
@@ -123,10 +150,13 @@ def errors_of(kind: type[StudioError]) -> Iterator[type[StudioError]]:
 
 
 def test_errors_are_those_of_the_code() -> None:
+    """Those of the client and the command line are said on a terminal and nowhere else."""
+    elsewhere = ("studio.engines.", "studio.cli", "studio.client")
     for module in pkgutil.walk_packages(package.__path__, "studio."):
-        if not module.name.startswith(("studio.engines.", "studio.cli", "studio.client")):
+        if not module.name.startswith(elsewhere):
             importlib.import_module(module.name)
-    code = {one.code: (one.status, one.fatal, one.retryable) for one in errors_of(StudioError)}
+    ours = [one for one in errors_of(StudioError) if not one.__module__.startswith(elsewhere)]
+    code = {one.code: (one.status, one.fatal, one.retryable) for one in ours}
     page = {
         word.strip("`"): (int(status), fatal == "yes", again == "yes")
         for word, status, fatal, again, _ in protocols.rows("Errors")
@@ -151,16 +181,17 @@ def valued(name: str) -> float:
     return float(getattr(importlib.import_module(f"studio.{place}"), last))
 
 
+def constants(module: types.ModuleType) -> Iterator[str]:
+    """Yield the numbers that a module itself gives a name to."""
+    for node in ast.parse(Path(str(module.__file__)).read_text("utf-8")).body:
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            if isinstance(target, ast.Name) and isinstance(getattr(module, target.id), int | float):
+                yield f"{module.__name__.removeprefix('studio.')}.{target.id}"
+
+
 def test_limits_are_those_of_the_code() -> None:
     page = {name.strip("`"): float(value) for name, value, _ in protocols.rows("Limits")}
     assert page == {name: valued(name) for name in page}
-    named = {
-        f"{module.__name__.removeprefix('studio.')}.{name}"
-        for module in (*SOCKETS, messages)
-        for name, value in vars(module).items()
-        if name.isupper() and not name.startswith("_") and isinstance(value, int | float)
-    }
-    imported = {name for name in named if name.rpartition(".")[2] in {one.rpartition(".")[2] for one in page}}
-    assert named == imported, "limits that the page does not name"
+    assert {name for module in (*SOCKETS, messages) for name in constants(module)} <= set(page)
     used = {name for module in SOCKETS for name in re.findall(r"imits\.(\w+)", Path(str(module.__file__)).read_text())}
     assert {f"limits.{name}" for name in used} <= set(page)
