@@ -6,6 +6,7 @@ A name that nobody was given leads to nothing, and with the same words as a file
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -17,12 +18,17 @@ from pathlib import Path
 
 from studio.beat import SAMPLE_RATE, SAMPLES_PER_BEAT
 from studio.engines.imagefile import decode, read_bytes
-from studio.errors import BadAudio, BadMessage, BadPortrait, StudioError, StudioFull, TooLarge
+from studio.errors import BadAudio, BadMessage, BadPortrait, RateLimited, StudioError, StudioFull, TooLarge
+from studio.footage import HEAD_BYTES, container_of, read_footage
 from studio.recording import CONTAINERS, measure, trusted_container
 from studio.spec import LimitsSpec
 
 PICTURES = {".png": b"\x89PNG", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff", ".webp": b"RIFF"}
 """Name's ending -> the first bytes that go with it."""
+FILMS = {".mp4": "mp4", ".mov": "mp4", ".webm": "matroska", ".mkv": "matroska", ".avi": "avi"}
+"""Name's ending -> the container that goes with it."""
+SHARE = 4
+"""One visitor's files may fill the so manieth part of the store."""
 PREFIX = "uploads/"
 """What the paths of uploaded files begin with."""
 MAX_PATH = 1024
@@ -70,19 +76,31 @@ class Store:
         self._measured: dict[tuple[Path, int, int], int] = {}
         self._lock = threading.Lock()
         self._swept = -SWEEP_SECONDS
+        self._owners: dict[str, str] = {}
 
-    def draft(self) -> Path:
+    def draft(self, owner: str = "", most: int = 0) -> Path:
         """Return a new empty file to write an upload into; `keep` or ``unlink`` it.
+
+        Args:
+            owner: Whose it is: a name for one visitor; empty: nobody's, whom no share bounds.
+            most: Bytes that may come; 0: as many as a sound may have.
 
         Raises:
             StudioFull: The store is full, even after what is too old was removed.
+            RateLimited: The owner has filled a share of it.
         """
         with self._lock:
             self._folder.mkdir(parents=True, exist_ok=True)
-            if self._sweep() + self._limits.sound_bytes > self._limits.upload_bytes:
+            sizes = self._sweep()
+            if sum(sizes.values()) + (most or self._limits.sound_bytes) > self._limits.upload_bytes:
                 raise StudioFull("The studio's store for uploads is full. Please try again in some minutes.")
+            self._owners = {name: whose for name, whose in self._owners.items() if name in sizes}
+            own = sum(size for name, size in sizes.items() if owner and self._owners.get(name) == owner)
+            if own >= self._limits.upload_bytes // SHARE:
+                raise RateLimited("You have sent as much as one visitor may. Please try again later.")
             path = self._folder / f".{secrets.token_urlsafe(18)}"
             path.touch(0o600)
+            self._owners[path.name] = owner
             return path
 
     def keep_sound(self, draft: Path, name: str) -> str:
@@ -101,6 +119,14 @@ class Store:
             BadPortrait: It is none, or has another name than content, or too many pixels.
         """
         return self._keep(draft, name, tuple(PICTURES), "picture", BadPortrait, self._check_portrait)
+
+    def keep_film(self, draft: Path, name: str) -> str:
+        """Check a video and return the path to name it by; on failure the draft is gone.
+
+        Raises:
+            BadPortrait: It is none, or has another name than content, or too large pictures.
+        """
+        return self._keep(draft, name, tuple(FILMS), "video", BadPortrait, self._check_film)
 
     def sound(self, path: str) -> Sound:
         """Return the recording that a request names.
@@ -130,6 +156,15 @@ class Store:
             FileNotFound: Nobody was given that name, and it is no file of the media roots.
         """
         return self._find(path, tuple(PICTURES), "picture")
+
+    def film(self, path: str) -> Path:
+        """Return the video that a request names.
+
+        Raises:
+            BadMessage: The name's ending is no video's.
+            FileNotFound: Nobody was given that name, and it is no file of the media roots.
+        """
+        return self._find(path, tuple(FILMS), "video")
 
     def _find(self, path: str, endings: Sequence[str], kind: str) -> Path:
         if not path or len(path) > MAX_PATH or "\0" in path:
@@ -170,14 +205,19 @@ class Store:
                 raise error(f"The {kind} is empty.")
             final = self._folder / (secrets.token_urlsafe(18) + ending_of(name))
             renamed = draft.with_name(draft.name + final.suffix)
-            draft.rename(renamed)
+            self._rename(draft, renamed)
             draft = renamed
             check(draft)
             os.utime(draft, (self._clock(), self._clock()))
-            draft.rename(final)
+            self._rename(draft, final)
             return PREFIX + final.name
         finally:
             draft.unlink(missing_ok=True)
+
+    def _rename(self, path: Path, to: Path) -> None:
+        with self._lock:
+            path.rename(to)
+            self._owners[to.name] = self._owners.pop(path.name, "")
 
     def _check_sound(self, path: Path) -> None:
         measure(path, trusted_container(path), self._limits.sound_seconds)
@@ -188,19 +228,26 @@ class Store:
             raise BadPortrait(f"This file is called {path.suffix} but holds something else. Save it anew.")
         decode(data, "The picture", self._limits.picture_pixels)
 
-    def _sweep(self) -> int:
-        """Remove what is too old, not at every call; return the bytes that stay."""
-        total, now = 0, self._clock()
+    def _check_film(self, path: Path) -> None:
+        with path.open("rb") as file:
+            if container_of(file.read(HEAD_BYTES)) != FILMS[path.suffix]:
+                raise BadPortrait(f"This file is called {path.suffix} but holds something else. Save it anew.")
+        with contextlib.closing(read_footage(path, self._limits.picture_pixels)) as pictures:
+            next(pictures)
+
+    def _sweep(self) -> dict[str, int]:
+        """Remove what is too old, not at every call; return the bytes of what stays, by name."""
+        sizes, now = dict[str, int](), self._clock()
         is_due = now - self._swept >= SWEEP_SECONDS
         for entry in os.scandir(self._folder) if self._folder.is_dir() else ():
             state = entry.stat(follow_symlinks=False)
             if is_due and now - state.st_mtime > self._limits.upload_seconds:
                 Path(entry.path).unlink(missing_ok=True)
             else:
-                total += state.st_size
+                sizes[entry.name] = state.st_size
         if is_due:
             self._swept = now
-        return total
+        return sizes
 
 
 def ending_of(name: str) -> str:

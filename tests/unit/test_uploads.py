@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
-from studio.errors import BadAudio, BadMessage, BadPortrait, StudioError, StudioFull, TooLarge
+from studio.errors import BadAudio, BadMessage, BadPortrait, RateLimited, StudioError, StudioFull, TooLarge
 from studio.spec import LimitsSpec
-from studio.uploads import FileNotFound, Store, check_size
+from studio.uploads import SHARE, FileNotFound, Store, check_size
 from tests.fakes import speech
+from tests.unit.test_footage import write_video
 from tests.unit.test_recording import wav
 
 SIDE = 128
@@ -223,6 +224,43 @@ def test_full_store_refuses_until_files_grow_old(shop: Shop, recording: bytes) -
     assert sum(path.stat().st_size for path in (shop.folder / "uploads").iterdir()) <= shop.limits.upload_bytes
     shop.now += 1000
     assert shop.sound(recording)
+
+
+def test_one_visitor_fills_a_share_and_no_more(shop: Shop, recording: bytes) -> None:
+    share = shop.limits.upload_bytes // SHARE
+    with pytest.raises(RateLimited, match="as much as one visitor may"):
+        for _ in range(1000):
+            draft = shop.store.draft("10.0.0.1")
+            draft.write_bytes(recording)
+            shop.store.keep_sound(draft, "a.wav")
+    assert share <= sum(path.stat().st_size for path in (shop.folder / "uploads").iterdir()) < share + len(recording)
+    shop.store.draft("10.0.0.2").unlink()
+    shop.store.draft().unlink()
+    shop.now += 100
+    shop.store.draft("10.0.0.1").unlink()
+
+
+def test_drafts_count_for_whom_they_are_written(shop: Shop) -> None:
+    shop.store.draft("10.0.0.1").write_bytes(b" " * (shop.limits.upload_bytes // SHARE))
+    with pytest.raises(RateLimited):
+        shop.store.draft("10.0.0.1")
+
+
+def test_film_is_kept_and_found(shop: Shop, tmp_path: Path) -> None:
+    path = shop.store.keep_film(shop.written(write_video(tmp_path / "a.mp4").read_bytes()), "a.MP4")
+    assert shop.store.film(path).is_file() and path.endswith(".mp4")
+    with pytest.raises(BadMessage):
+        shop.store.portrait(path)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "a.avi"])
+def test_film_that_is_none_leaves_nothing(shop: Shop, name: str) -> None:
+    for data in (b"", b"x" * 100, b"#EXTM3U\nfile:///etc/passwd\n", b"\x00\x00\x00\x20ftypisom" + b"\x00" * 100):
+        with pytest.raises(BadPortrait):
+            shop.store.keep_film(shop.written(data), name)
+    with pytest.raises(BadMessage):
+        shop.store.keep_film(shop.written(b"x"), "a.m3u8")
+    assert not shop.files
 
 
 def test_drafts_of_a_crashed_process_are_removed_in_time(shop: Shop, recording: bytes) -> None:
