@@ -20,6 +20,8 @@ BUILT = "built"
 CUDA_OPSET = 20
 """From here on the CUDA provider samples volumes; at 16 to 19 it refuses 5 axes (`specs/ditto.md`, section 11)."""
 CHUNK_BYTES = 1 << 22
+LARGEST_BYTES = 2_000_000_000
+"""Of weights in one file: a message has at most 2^31 bytes, the names included."""
 
 
 def load_library() -> Any:
@@ -76,7 +78,9 @@ def write(model: Any, path: Path) -> None:
     data = path.with_name(path.name + ".data")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        large = model.ByteSize() > onnx.checker.MAXIMUM_PROTOBUF
+        # The parts one by one: the library cannot even count a message past the limit.
+        parts = (*model.graph.initializer, *model.graph.node)
+        large = sum(one.ByteSize() for one in parts) > LARGEST_BYTES
         if large:
             data.unlink(missing_ok=True)  # the library would append to it
         onnx.save(model, str(part), save_as_external_data=large, location=data.name)

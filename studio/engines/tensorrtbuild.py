@@ -201,7 +201,7 @@ def compare(original: Model, candidate: Model, probe: Feeds) -> dict[str, float]
         answers += [{name: value[row : row + 1] for name, value in many.items()} for row in range(rows)]
     original.close()
     candidate.close()
-    return {name: max(_distance(answer[name], value) for answer in answers) for name, value in wanted.items()}
+    return {name: max(distance(answer[name], value) for answer in answers) for name, value in wanted.items()}
 
 
 def judge(name: str, errors: Mapping[str, float], half: bool) -> None:
@@ -235,8 +235,11 @@ def build_all(orders: Sequence[Order], memory: CudaMemory, report: Progress) -> 
     return failed
 
 
-def _distance(answer: NDArray[Any], wanted: NDArray[Any]) -> float:
-    """Return the error in root mean squares; infinite for other shapes or for numbers that are none."""
+def distance(answer: NDArray[Any], wanted: NDArray[Any]) -> float:
+    """Return the error in root mean squares, as a part of how much ``wanted`` varies.
+
+    Infinite for other shapes or for numbers that are none.
+    """
     if answer.shape != wanted.shape:
         return math.inf
     error = np.linalg.norm(answer.astype(np.float64) - wanted)

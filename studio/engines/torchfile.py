@@ -90,7 +90,7 @@ class TorchFile:
     """What was saved, with a `Tensor` wherever there was one: a list, a dictionary, a single tensor, ..."""
 
     def __init__(self, path: Path, limits: Limits = USUAL) -> None:
-        _refuse_others(path)
+        refuse_others(path)
         self._zip = StoredZip(path)
         try:
             self._folder = self._find()
@@ -218,14 +218,22 @@ def _size(machine: Machine, arguments: tuple[object, ...]) -> object:
     machine.damaged()
 
 
-def _refuse_others(path: Path) -> None:
-    """Refuse files that are none of PyTorch's, each with its sentence."""
+def refuse_others(path: Path, allow_old: bool = False) -> None:
+    """Refuse files that are none of PyTorch's, each with its sentence.
+
+    Args:
+        path: The file.
+        allow_old: Let the format pass that PyTorch wrote before 1.6, which `TorchFile` does not read.
+
+    Raises:
+        AvatarNotReady: It begins like something else.
+    """
     if path.is_file() and path.stat().st_size > len(_LEGACY):
         with path.open("rb") as file:
             beginning = file.read(64)
     else:
         beginning = read_bytes(path, len(_LEGACY))
-    if beginning.startswith(b"PK"):
+    if beginning.startswith(b"PK") or (allow_old and beginning.startswith(_LEGACY)):
         return
     said = next((text for start, text in _BEGINNINGS.items() if beginning.startswith(start)), "")
     raise AvatarNotReady(f"{path.name} {said or 'is not a file that torch.save wrote, or damaged; copy it again'}.")

@@ -92,7 +92,7 @@ def test_large_weights_go_into_a_file_of_their_own(tmp_path: Path, monkeypatch: 
     weights = {"w": np.arange(4096, dtype=np.float32)}
     node = helper.make_node("Add", ["x", "w"], ["y"])
     model = read(graphs.save(tmp_path / "net.onnx", [node], [("x", [1, 4096])], [("y", [1, 4096])], weights))
-    monkeypatch.setattr(onnx.checker, "MAXIMUM_PROTOBUF", 10_000)
+    monkeypatch.setattr(onnxgraph, "LARGEST_BYTES", 10_000)
     target = tmp_path / "large.onnx"
     write(model, target)
     assert target.stat().st_size < 10_000 < (tmp_path / "large.onnx.data").stat().st_size
