@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from studio.beat import AudioChunk, Beat
 from studio.errors import ConfigError
-from studio.spec import AvatarSpec
+from studio.spec import AvatarSpec, LimitsSpec
 
 Progress = Callable[[float, str], None]
 """Called with the fraction done (0..1) and a short phrase of what is being done."""
@@ -91,6 +91,10 @@ class Avatar(Protocol):
     def restless(self) -> bool:
         """True: its take never goes idle; the engine is asked for every beat, in silence too."""
 
+    @property
+    def memory_bytes(self) -> int:
+        """What it keeps in memory, here or on the device, for all visits together; files that are mapped count."""
+
     def idle(self, phase: int) -> NDArray[np.uint8]:
         """Return the idle picture at ``phase`` modulo the loop: (H * 3 // 2, W) I420; < 0.5 ms, any thread."""
 
@@ -152,8 +156,12 @@ class Engine(Protocol):
         """Give everything back."""
 
 
-def load_engine(name: str) -> Engine:
+def load_engine(name: str, limits: LimitsSpec | None = None) -> Engine:
     """Import and construct the engine called ``name``.
+
+    Args:
+        name: A key of `ENGINES`.
+        limits: Of sources and of memory; None: as `LimitsSpec` has them.
 
     Raises:
         ConfigError: No such engine.
@@ -162,4 +170,4 @@ def load_engine(name: str) -> Engine:
         module, _, cls = ENGINES[name].partition(":")
     except KeyError:
         raise ConfigError(f"There is no engine called {name!r}; known: {', '.join(ENGINES)}.") from None
-    return cast(Engine, getattr(importlib.import_module(module), cls)())
+    return cast(Engine, getattr(importlib.import_module(module), cls)(limits or LimitsSpec()))

@@ -175,6 +175,7 @@ class Guests:
         settled = [id for id, guest in self._guests.items() if guest.task and guest.task.done()]
         for avatar_id in settled[: max(0, len(self._guests) + 1 - self._most)]:
             del self._guests[avatar_id]
+            self._library.release(avatar_id)
             self._worker.submit(shutil.rmtree, self._cache / "avatars" / avatar_id, True)
 
     def _bring(self, guest: Guest, name: str) -> LoadedAvatar[Scheduler]:
@@ -189,6 +190,7 @@ class Guests:
 
         try:
             prepared, avatar = bring_in(engine, guest.spec, self._cache, report)
+            self._library.hold(guest.spec.id, avatar)
         except ImportError as error:
             raise AvatarNotReady(f"This engine needs the Python package {error.name}, which is missing.") from error
         guest.findings = prepared.findings

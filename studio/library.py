@@ -31,6 +31,8 @@ STILL_SIDE = 512
 LOOP = "loop.webp"
 LOOP_STEP = 3
 """Every so many beats of the idle loop make a picture of the small one."""
+LOOP_BEATS = 300
+"""Of an idle loop that the small one shows whole; of a longer one its first half of that, forth and back."""
 
 S = TypeVar("S")
 Report = Callable[[str, float, str], None]
@@ -76,7 +78,9 @@ class Library(Generic[S]):
     """
 
     def __init__(self, spec: StudioSpec, schedule: Callable[[Engine], S]) -> None:
-        self._cache = spec.cache
+        self._cache, self._limits = spec.cache, spec.limits
+        self._held: dict[str, int] = {}
+        """Bytes of memory by the ids of those that are loaded."""
         self._schedule = schedule
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -140,6 +144,29 @@ class Library(Generic[S]):
         if sentences:
             raise ConfigError("\n".join(sentences))
 
+    def hold(self, avatar_id: str, avatar: Avatar) -> None:
+        """Count what a loaded avatar keeps in memory; any thread.
+
+        Raises:
+            AvatarNotReady: All would keep more than `LimitsSpec.avatar_memory_mb`; the sentence says what to do.
+        """
+        needed, allowed = avatar.memory_bytes / 1e6, self._limits.avatar_memory_mb
+        with self._lock:
+            taken = sum(held for id, held in self._held.items() if id != avatar_id) / 1e6
+            if taken + needed > allowed:
+                raise AvatarNotReady(
+                    f"It needs {needed:.0f} MB of memory, and {taken:.0f} of the {allowed} MB that "
+                    "limits.avatar_memory_mb allows are taken by other avatars. Raise that limit, "
+                    "or make a source smaller or shorter.",
+                    avatar_id,
+                )
+            self._held[avatar_id] = avatar.memory_bytes
+
+    def release(self, avatar_id: str) -> None:
+        """Count an avatar no more: nobody is going to ask for it."""
+        with self._lock:
+            self._held.pop(avatar_id, None)
+
     def stop(self) -> None:
         """Make a `load` that goes on give up what is not ready yet; any thread."""
         self._stopping.set()
@@ -161,6 +188,7 @@ class Library(Generic[S]):
     def remove(self, avatar_id: str) -> None:
         """Take an avatar off its shelf; visits that play it go on."""
         del self.shelves[avatar_id]
+        self.release(avatar_id)
 
     def bring(self, shelf: Shelf[S], report: Report) -> None:
         """Prepare and load one avatar; blocks, any thread. What it raises, `reason_of` says in words.
@@ -177,6 +205,7 @@ class Library(Generic[S]):
             report(spec.id, done, phrase)
 
         prepared, avatar = bring_in(engine, spec, self._cache, progress)
+        self.hold(spec.id, avatar)
         shelf.thumbnail, shelf.still = picture.thumbnail(avatar.idle(0)), picture.thumbnail(avatar.idle(0), STILL_SIDE)
         shelf.loop = _loop(avatar, prepared.folder / LOOP)
         shelf.findings = prepared.findings
@@ -189,7 +218,7 @@ class Library(Generic[S]):
         """Return an engine and its scheduler, loaded by the first call; blocks, any thread."""
         with self._lock:
             if name not in self._engines:
-                engine = load_engine(name)
+                engine = load_engine(name, self._limits)
                 self._engines[name] = (engine, self._schedule(engine))
             return self._engines[name]
 
@@ -205,9 +234,12 @@ def _loop(avatar: Avatar, file: Path) -> bytes:
         return b""
     if file.exists():
         return file.read_bytes()
-    beats = range(0, avatar.idle_length, LOOP_STEP)
-    durations = [min(LOOP_STEP, avatar.idle_length - beat) * 1000 // FPS for beat in beats]
-    loop = picture.moving_thumbnail(map(avatar.idle, beats), durations)
+    length = min(avatar.idle_length, LOOP_BEATS)
+    beats = range(0, length, LOOP_STEP)
+    durations = [min(LOOP_STEP, length - beat) * 1000 // FPS for beat in beats]
+    is_whole = length == avatar.idle_length
+    phases = beats if is_whole else (beat if beat < length // 2 else length - 1 - beat for beat in beats)
+    loop = picture.moving_thumbnail(map(avatar.idle, phases), durations)
     draft = file.with_name(f".{secrets.token_hex(6)}")
     draft.write_bytes(loop)
     draft.replace(file)

@@ -42,6 +42,7 @@ class FakeAvatar:
     height: int = 48
     idle_length: int = 200
     restless: bool = False
+    memory_bytes: int = 1_000_000
 
     def idle(self, phase: int) -> NDArray[np.uint8]:
         return np.full((self.height * 3 // 2, self.width), phase % 200, np.uint8)

@@ -26,9 +26,9 @@ def chosen(spec: StudioSpec, avatar_id: str) -> AvatarSpec:
     raise ConfigError(f"{spec.file}: there is no avatar called {avatar_id!r}; there are: {known}")
 
 
-def engine_of(spec: AvatarSpec) -> closing[Engine]:
+def engine_of(spec: AvatarSpec, studio: StudioSpec) -> closing[Engine]:
     """Return the avatar's engine, closed when the context ends."""
-    return closing(load_engine(resolved(spec.engine)))
+    return closing(load_engine(resolved(spec.engine), studio.limits))
 
 
 def brought_in(engine: Engine, spec: AvatarSpec, studio: StudioSpec) -> tuple[Prepared, Avatar, float]:

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     sheet: Path | None = arguments.sheet and arguments.sheet.expanduser()
     if sheet:
         check_picture("--sheet", sheet)
-    with engine_of(spec) as engine:
+    with engine_of(spec, studio) as engine:
         prepared, avatar, seconds = brought_in(engine, spec, studio)
         say(f"{spec.name or spec.id} is prepared ({seconds:.1f} s).")
         if prepared.findings:

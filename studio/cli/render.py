@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_paths(audio, film, plot)
     studio = settings.read(arguments)
     spec = chosen(studio, arguments.avatar)
-    with engine_of(spec) as engine:
+    with engine_of(spec, studio) as engine:
         _, avatar, _ = brought_in(engine, spec, studio)
         if plot:
             draw_curves(avatar, audio, plot)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from studio.beat import FPS, SAMPLE_RATE, SAMPLES_PER_BEAT, AudioChunk, Beat
 from studio.engine import Avatar, Finding, Options, Prepared, Progress, Take
 from studio.errors import BadMessage, ConfigError
-from studio.spec import AvatarSpec
+from studio.spec import AvatarSpec, LimitsSpec
 
 SIZE = 512
 """Side of the picture in pixels."""
@@ -103,6 +103,7 @@ class TestcardAvatar:
     width = SIZE
     height = SIZE
     idle_length = IDLE_LENGTH
+    memory_bytes = SIZE * SIZE * 3 // 2
 
     def __init__(self, beeps: bool) -> None:
         self.beeps = beeps
@@ -155,7 +156,7 @@ class TestcardEngine:
     lanes = 1
     max_batch = 64
 
-    def __init__(self) -> None:
+    def __init__(self, limits: LimitsSpec | None = None) -> None:
         self._beep = beep()
         self._silence = np.zeros(SAMPLES_PER_BEAT, np.int16)
 

@@ -9,14 +9,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from studio import library
 from studio.engine import MEMORY, Engine, Finding, Prepared, Progress
 from studio.errors import AvatarNotFound, AvatarNotReady, BadNetwork, BadPortrait, ConfigError
 from studio.library import Library, resolved
 from studio.preparation import MARK, bring_in, found, prepare
-from studio.spec import AvatarSpec, StudioSpec
+from studio.spec import AvatarSpec, LimitsSpec, StudioSpec
 from tests.fakes import FakeAvatar, FakeEngine
 
 FINDING = Finding("size", True, "Large enough.")
@@ -51,7 +53,7 @@ class Painter(FakeEngine):
 @pytest.fixture
 def painter(monkeypatch: pytest.MonkeyPatch) -> Painter:
     engine = Painter()
-    monkeypatch.setattr(library, "load_engine", lambda name: engine)
+    monkeypatch.setattr(library, "load_engine", lambda name, limits: engine)
     return engine
 
 
@@ -200,3 +202,33 @@ def test_stopped_library_gives_up_what_is_not_ready(tmp_path: Path, painter: Pai
 def test_auto_is_the_best_engine_there_is() -> None:
     assert resolved("auto") == "portrait"
     assert resolved("testcard") == "testcard"
+
+
+def test_avatars_that_memory_cannot_hold_are_refused_in_words(tmp_path: Path, painter: Painter) -> None:
+    config = StudioSpec((spec("a"), spec("b"), spec("c")), cache=tmp_path, limits=LimitsSpec(avatar_memory_mb=2))
+    full: Library[Engine] = Library(config, lambda engine: engine)
+    full.load(silent)
+    refused = [shelf.reason for shelf in full.shelves.values() if shelf.loaded is None]
+    assert refused == [
+        "It needs 1 MB of memory, and 2 of the 2 MB that limits.avatar_memory_mb allows are taken by other avatars. "
+        "Raise that limit, or make a source smaller or shorter."
+    ]
+    gone = next(id for id, shelf in full.shelves.items() if shelf.loaded)
+    full.remove(gone)
+    late = next(shelf for shelf in full.shelves.values() if shelf.loaded is None)
+    full.bring(late, silent)
+    assert late.loaded
+
+
+def test_a_long_idle_loop_makes_a_short_animation(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    class Long(FakeAvatar):
+        def idle(self, phase: int) -> NDArray[np.uint8]:
+            asked.append(phase)
+            return super().idle(phase)
+
+    avatar = Long(idle_length=15_000)
+    library._loop(avatar, tmp_path / "loop.webp")
+    assert len(asked) == 100 and max(asked) < 150
+    assert all(abs(one - other) <= 3 for one, other in zip(asked, [*asked[1:], asked[0]], strict=True))

@@ -33,6 +33,7 @@ from studio.engines.ditto.paste import Painter
 from studio.engines.ditto.registration import register
 from studio.engines.ditto.retarget import Retarget, keypoints
 from studio.engines.ditto.sampler import FRAMES
+from studio.engines.ditto.source import kept_bytes
 from studio.engines.ditto.stage import Part, perform
 from studio.engines.ditto.take import Conductor, delay_beats
 from studio.engines.ditto.types import MOTION_DIM, Floats, Source, vector_of
@@ -73,6 +74,7 @@ class DittoAvatar:
         kept_here = all(isinstance(one, np.ndarray) for one in self.features)
         self.source = source if kept_here else replace(source, features=source.features[:0])
         """Without its features where the device has them."""
+        self.memory_bytes = len(source.frames) * kept_bytes(source.frames[0])
         self.keypoints: Floats = np.stack([keypoints(motion) for motion in source.person.motions])
         self.painter = Painter(source.frames, source.crop_to_frame)
         self._pictures = pictures
@@ -101,7 +103,8 @@ class DittoEngine:
     lanes = 1
     max_batch = 8
 
-    def __init__(self) -> None:
+    def __init__(self, limits: LimitsSpec | None = None) -> None:
+        self._limits = limits or LimitsSpec()
         self._crews: dict[tuple[Path, str], Crew] = {}
         self._lock = threading.Lock()
 
@@ -121,7 +124,7 @@ class DittoEngine:
         folder = checkpoint_folder(own)
         for path in (folder / CONFIGS[True], *sorted((folder / "ditto_onnx").glob("*.onnx"))):
             digest.update(f"{path.name} {path.stat().st_size if path.is_file() else 0} ".encode())
-        digest.update(source_digest(spec.source))
+        digest.update(source_digest(spec.source, self._limits))
         return digest.hexdigest()[:16]
 
     def prepare(self, spec: AvatarSpec, folder: Path, report: Progress) -> Sequence[Finding]:
@@ -134,7 +137,7 @@ class DittoEngine:
         crew = self._crew(spec)
         own = chosen(spec.options)
         setup, finder = live(setup_of(crew.info.defaults, own.pipeline)), finder_of(own.detector, crew.networks)
-        source, findings = register(spec.source, setup, crew.networks, part(report, 0.0, 0.5), finder)
+        source, findings = register(spec.source, setup, crew.networks, part(report, 0.0, 0.5), finder, self._limits)
         store.save_source(source, folder)
         silence = Silence(crew, source, setup, np.random.default_rng(seed_of(spec)))
         points = silence.points(retarget_of(source, setup, seed_of(spec)))
@@ -234,14 +237,14 @@ class DittoEngine:
             return self._crews[key]
 
 
-def source_digest(path: Path) -> bytes:
+def source_digest(path: Path, limits: LimitsSpec) -> bytes:
     """Return a hash of a source's bytes.
 
     Raises:
         BadPortrait: It cannot be read, or is a picture of too many bytes.
     """
     if not is_footage(path):
-        return hashlib.sha256(read_bytes(path, LimitsSpec().picture_bytes)).digest()
+        return hashlib.sha256(read_bytes(path, limits.picture_bytes)).digest()
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()

@@ -22,6 +22,7 @@ from studio.engines.ditto.source import FEATURE_BYTES, Frames, kept_bytes, open_
 from studio.engines.ditto.take import take_bytes
 from studio.engines.ditto.types import WIDTHS, Bytes, Floats, Motion, Reference, Source
 from studio.errors import AvatarNotReady, BadPortrait, StudioError
+from studio.spec import LimitsSpec
 
 CROP_SIDE, SEEN_SIDE = 512, 256
 """Pixels: of a registered face, and of what the extractors see of it."""
@@ -58,7 +59,12 @@ class Sighting:
 
 
 def register(
-    path: Path, setup: Setup, networks: Mapping[str, Network], report: Progress, finder: Finder | None = None
+    path: Path,
+    setup: Setup,
+    networks: Mapping[str, Network],
+    report: Progress,
+    finder: Finder | None = None,
+    limits: LimitsSpec | None = None,
 ) -> tuple[Source, Sequence[Finding]]:
     """Return the avatar that a picture or a video makes, and what can be said of it.
 
@@ -68,13 +74,14 @@ def register(
         networks: By role, see `checkpoint.NETWORKS`; only those of the picture's side are used.
         report: Told after each frame; a video's end is not known beforehand.
         finder: Finds the first frame's face; None: the checkpoint's detector and 106 landmarks.
+        limits: Of pictures, and of an avatar's memory.
 
     Raises:
         BadPortrait: The file cannot be read, or there is no face, a face that is lost, or no eyes.
         AvatarNotReady: A network gave something that is no number.
     """
     report(0.0, "looking for the face")
-    frames, seen = open_source(path, setup), 0
+    frames, seen = open_source(path, setup, limits), 0
     first: Sighting | None = None
 
     def watch(sighting: Sighting) -> None:

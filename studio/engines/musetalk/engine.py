@@ -26,15 +26,16 @@ from studio.engines.musetalk.networks import ROLES, Networks
 from studio.engines.musetalk.options import LATENCIES, Chosen, chosen, latency
 from studio.engines.musetalk.paste import paste
 from studio.engines.musetalk.preparation import prepare
+from studio.engines.musetalk.reel import Reel
 from studio.engines.musetalk.store import Stored
 from studio.engines.musetalk.take import Due, Film, Player
 from studio.engines.runtime import rows_of
 from studio.errors import BadMessage, ConfigError
-from studio.spec import AvatarSpec
+from studio.spec import AvatarSpec, LimitsSpec
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Of the preparation: rises when prepared avatars must be made anew."""
 LEAST_IDLE = 200
 """Pictures of the idle loop: a shorter film is played several times."""
@@ -55,16 +56,22 @@ class MuseTalkAvatar:
 
     def __init__(self, spec: AvatarSpec, folder: Path, networks: Networks) -> None:
         self.stored, self.networks = Stored(folder), networks
-        self.latents = networks.hold(self.stored.latents)
+        self.latents = networks.hold(self.stored.latents())
         self.latency = chosen(spec.options).latency
         self.width, self.height = self.stored.width, self.stored.height
         there = 2 * self.stored.count
         self.idle_length = 1 if self.stored.count == 1 else there * -(-LEAST_IDLE // there)
+        self.memory_bytes = self.stored.memory_bytes
+        self.reel: Reel | None = None
+        """Of pictures that are compressed."""
+        if self.stored.is_compressed:
+            count = self.stored.count
+            self.reel = Reel(self.stored.picture, lambda phase: mirror(phase, count), self.stored.picture_bytes)
+            self.memory_bytes += self.reel.memory_bytes
 
     def idle(self, phase: int) -> Picture:
         """Return the idle picture at ``phase`` modulo the loop: (H * 3 // 2, W) I420, read-only."""
-        picture: Picture = self.stored.pictures[self.frame(phase)]
-        return picture
+        return self.reel.at(phase % self.idle_length) if self.reel else self.stored.picture(self.frame(phase))
 
     def frame(self, phase: int) -> int:
         """Return which of the film's frames is seen at ``phase``."""
@@ -72,8 +79,7 @@ class MuseTalkAvatar:
 
     def drawn(self, due: Due, face: Picture | None, sharp: bool) -> Beat:
         """Return a beat with the face, if there is one, in its frame; ``sharp``: by the mask of a film."""
-        chunk, frame = due.chunk, self.frame(due.chunk.phase)
-        shown = self.stored.pictures[frame]
+        chunk, frame, shown = due.chunk, self.frame(due.chunk.phase), self.idle(due.chunk.phase)
         if face is not None:
             shown = paste(shown, face, self.stored.box(frame), self.stored.mask(frame, sharp), due.share)
         return Beat(chunk.index, shown, chunk.pcm, chunk.speech, chunk.phase)
@@ -98,7 +104,8 @@ class MuseTalkEngine:
     lookahead = max(latency.lookahead for latency in LATENCIES.values())
     lanes = 1
 
-    def __init__(self) -> None:
+    def __init__(self, limits: LimitsSpec | None = None) -> None:
+        self._limits = limits or LimitsSpec()
         self.max_batch = painting.LARGEST
         """Pairs in a step; measured when the first avatar is loaded."""
         self._networks: dict[tuple[Path, bool, str], Networks] = {}
@@ -129,7 +136,7 @@ class MuseTalkEngine:
             BadNetwork: A network of the preparation is missing.
         """
         own = chosen(spec.options)
-        return prepare(spec.source, own, self._of(own), folder, self.fingerprint(spec), report)
+        return prepare(spec.source, own, self._of(own), folder, self.fingerprint(spec), report, self._limits)
 
     def load(self, prepared: Prepared) -> MuseTalkAvatar:
         """Map the avatar's files, and try the networks once, so that no visitor waits for it.

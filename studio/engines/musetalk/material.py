@@ -25,17 +25,17 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 _BLOCK = 1 << 20
 
 
-def frames(source: Path, seconds: float) -> Iterator[Bytes]:
+def frames(source: Path, seconds: float, limits: LimitsSpec) -> Iterator[Bytes]:
     """Yield the frames of a source, (H, W, 3) BGR; one is in memory at a time.
 
     Args:
         source: A video, a folder of pictures, or a picture.
         seconds: What is used, from the beginning.
+        limits: Of a picture's pixels and bytes.
 
     Raises:
         BadPortrait: It cannot be read, or its pictures differ in size.
     """
-    limits = LimitsSpec()
     shots: Iterator[Bytes]
     if source.is_dir():
         shots = (

@@ -9,10 +9,10 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from studio.engines.musetalk.importer import Upstream, is_upstream
 from studio.engines.musetalk.networks import Networks
 from studio.engines.musetalk.options import Chosen
 from studio.engines.musetalk.report import OWN_MESH, findings
-from studio.engines.musetalk.store import FILES, INDEX, Draft
+from studio.engines.musetalk.store import FILES, INDEX, LATENT_BYTES, Draft, Room
 from studio.engines.musetalk.types import LATENT, Box, Bytes, Frame, Rules
 from studio.errors import AvatarNotReady, BadPortrait
 from studio.spec import LimitsSpec
@@ -34,13 +34,17 @@ log = logging.getLogger(__name__)
 SEEN = "faces.jsonl"
 """One line for each frame of the first pass: its box, or null."""
 LOCK = "lock"
+LARGEST_SHARE = 0.3
+"""Of its bytes that a compressed picture takes at the most, if it is no noise."""
 FIRST_PASS = 0.4
 """Part of the progress."""
 _UNKNOWN = 500
 """Frames after which half of the first pass is shown as done: nobody knows how long a film is before its end."""
 
 
-def prepare(source: Path, own: Chosen, networks: Networks, folder: Path, key: str, report: Progress) -> list[Finding]:
+def prepare(
+    source: Path, own: Chosen, networks: Networks, folder: Path, key: str, report: Progress, limits: LimitsSpec
+) -> list[Finding]:
     """Write a prepared avatar into ``folder``.
 
     Args:
@@ -50,50 +54,58 @@ def prepare(source: Path, own: Chosen, networks: Networks, folder: Path, key: st
         folder: Exists, empty.
         key: Names what is done in the meantime; the same for the same source and options.
         report: Told how far it is; what it raises ends the preparation, which can be taken up again.
+        limits: Of pictures, and of the avatar's memory.
 
     Raises:
-        BadPortrait: The source cannot become an avatar.
+        BadPortrait: The source cannot become an avatar, or one that does not fit into memory.
         BadNetwork: A network is missing that the preparation needs.
         AvatarNotReady: The disk has no room.
     """
     if own.bbox_shift:
         log.info("bbox_shift %d has no effect: MuseTalk v1.5 ignores it as well", own.bbox_shift)
     if source.is_dir() and is_upstream(source):
-        return _taken_over(source, own.bbox_shift, folder, report)
+        return _taken_over(source, own.bbox_shift, folder, report, limits)
     with _workplace(folder, key) as work:
         finder = finder_of(networks)
-        seen = _faces(source, own, finder, work / SEEN, report)
+        shots = partial(material.frames, source, own.seconds, limits)
+        seen = _faces(shots(), own, finder, work / SEEN, report)
         kept, filled = boxes.filled(seen)
         placed = boxes.calmed(filled) if own.smooth_boxes else filled
-        size = _painted(source, own, networks, work, (kept, placed), report)
+        room = Room(len(placed), limits.avatar_memory_mb * 1_000_000)
+        draft = _painted(
+            shots(),
+            (kept, placed),
+            (work, room),
+            lambda shot, box: framed(shot, box, own.rules, networks),
+            report,
+        )
         for name in (*FILES, INDEX):
             (work / name).rename(folder / name)
         (work / SEEN).unlink()
-    said = findings(placed, len(seen) - sum(box is not None for box in seen), size)
+    said = findings(placed, len(seen) - sum(box is not None for box in seen), draft)
     return said if finder.is_upstream else [*said, OWN_MESH]
 
 
-def _taken_over(source: Path, bbox_shift: int, folder: Path, report: Progress) -> list[Finding]:
+def _taken_over(source: Path, bbox_shift: int, folder: Path, report: Progress, limits: LimitsSpec) -> list[Finding]:
     """Copy an avatar that upstream prepared."""
-    limits = LimitsSpec()
     with Upstream(source, limits.picture_pixels, limits.picture_bytes) as upstream:
         upstream.agree(bbox_shift)
-        _make_room(folder, upstream.count, upstream.width, upstream.height)
-        placed = []
-        with Draft(folder, upstream.width, upstream.height) as draft:
+        placed, room = [], Room(upstream.count, limits.avatar_memory_mb * 1_000_000)
+        with Draft(folder, upstream.width, upstream.height, room) as draft:
+            _make_room(folder, upstream.count, upstream.width, upstream.height, draft.packing)
             for number, frame in enumerate(upstream.frames()):
                 report(number / upstream.count, f"taking over frame {number + 1} of {upstream.count}")
                 draft.add(frame)
                 placed.append(frame.box)
             draft.finish()
-        return findings(placed, upstream.left_out, (upstream.width, upstream.height))
+        return findings(placed, upstream.left_out, draft)
 
 
-def _faces(source: Path, own: Chosen, finder: Finder, seen: Path, report: Progress) -> list[Box | None]:
+def _faces(shots: Iterator[Bytes], own: Chosen, finder: Finder, seen: Path, report: Progress) -> list[Box | None]:
     """Return every frame's face box, None where there is no face."""
     known = _read_lines(seen)
     with seen.open("a", encoding="utf-8") as file:
-        for number, frame in enumerate(material.frames(source, own.seconds)):
+        for number, frame in enumerate(shots):
             if number < len(known):
                 continue
             report(FIRST_PASS * number / (number + _UNKNOWN), f"looking for the face in frame {number + 1}")
@@ -116,30 +128,34 @@ def _read_lines(seen: Path) -> list[Box | None]:
 
 
 def _painted(
-    source: Path, own: Chosen, networks: Networks, work: Path, plan: tuple[slice, Sequence[Box]], report: Progress
-) -> tuple[int, int]:
-    """Write every kept frame; return the size of the pictures."""
-    kept, placed = plan
+    shots: Iterator[Bytes],
+    plan: tuple[slice, Sequence[Box]],
+    place: tuple[Path, Room],
+    made: Callable[[Bytes, Box], Frame],
+    report: Progress,
+) -> Draft:
+    """Write every kept frame; return the finished draft."""
+    (kept, placed), (work, room) = plan, place
     draft: Draft | None = None
     try:
-        for number, picture in enumerate(material.frames(source, own.seconds)):
+        for number, picture in enumerate(shots):
             if draft is None:
                 height, width = picture.shape[:2]
-                draft = Draft(work, width, height)
-                _make_room(work, len(placed) - draft.count, width, height)
+                draft = Draft(work, width, height, room)
+                _make_room(work, len(placed) - draft.count, width, height, draft.packing)
             at = number - kept.start
             if not draft.count <= at < len(placed):
                 continue
             report(FIRST_PASS + (1 - FIRST_PASS) * at / len(placed), f"frame {at + 1} of {len(placed)}")
             box = boxes.inside(placed[at], width, height) or placed[at]
-            draft.add(framed(picture, box, own.rules, networks))
+            draft.add(made(picture, box))
         if draft is None or draft.count != len(placed):
             raise BadPortrait("The video changed while it was read. Prepare it again.")
         draft.finish()
     finally:
         if draft is not None:
             draft.close()
-    return width, height
+    return draft
 
 
 def framed(picture: Bytes, box: Box, rules: Rules, networks: Networks) -> Frame:
@@ -163,13 +179,14 @@ def framed(picture: Bytes, box: Box, rules: Rules, networks: Networks) -> Frame:
     return Frame(picture, box, crop, soft, networks.encode(np.concatenate(seen)).reshape(LATENT), sharp)
 
 
-def _make_room(folder: Path, count: int, width: int, height: int) -> None:
+def _make_room(folder: Path, count: int, width: int, height: int, packing: str) -> None:
     """See that the disk has room for so many frames.
 
     Raises:
         AvatarNotReady: It has not.
     """
-    needed = count * (width * height * 3 // 2 + width * height // 2 + 4 * math.prod(LATENT))
+    share = 1.0 if packing == "plain" else LARGEST_SHARE
+    needed = count * (share * (width * height * 3 // 2 + width * height // 2) + LATENT_BYTES)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise AvatarNotReady(

@@ -12,6 +12,7 @@ import os
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,7 @@ class PortraitAvatar:
         self.poses = idle_poses(loop_seed(spec))
         self.expressiveness = expressiveness(spec.options)
         self.idle_length = len(self.poses)
+        self.memory_bytes = _unpacked_bytes(folder)
         try:
             self._file = os.open(folder / IDLE_FILE, os.O_RDONLY)
         except OSError as error:
@@ -80,7 +82,8 @@ class PortraitEngine:
     lookahead = 1
     max_batch = 4
 
-    def __init__(self) -> None:
+    def __init__(self, limits: LimitsSpec | None = None) -> None:
+        self._limits = limits or LimitsSpec()
         self.lanes = os.cpu_count() or 1
 
     def fingerprint(self, spec: AvatarSpec) -> str:
@@ -94,7 +97,7 @@ class PortraitEngine:
         head = [self.name, VERSION, rig.VERSION, renderer.VERSION, spec.id, dict(spec.options)]
         digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
         for path in _files(spec.source):
-            digest.update(path.name.encode() + b"\0" + read_bytes(path, LimitsSpec().picture_bytes))
+            digest.update(path.name.encode() + b"\0" + read_bytes(path, self._limits.picture_bytes))
         return digest.hexdigest()[:16]
 
     def prepare(self, spec: AvatarSpec, folder: Path, report: Progress) -> Sequence[Finding]:
@@ -103,7 +106,7 @@ class PortraitEngine:
         Raises:
             BadPortrait: The source cannot become an avatar; the sentence says why.
         """
-        face, findings = _face(spec, report)
+        face, findings = _face(spec, report, self._limits)
         face.save(folder)
         _write_idle(Face.load(folder), idle_poses(loop_seed(spec)), folder / IDLE_FILE, _part(report, 0.5, 1.0))
         return findings
@@ -175,8 +178,7 @@ def _files(source: Path) -> list[Path]:
     return [source, beside] if beside.exists() else [source]
 
 
-def _face(spec: AvatarSpec, report: Progress) -> tuple[Face, Sequence[Finding]]:
-    limits = LimitsSpec()
+def _face(spec: AvatarSpec, report: Progress, limits: LimitsSpec) -> tuple[Face, Sequence[Finding]]:
     report(0.0, "reading the picture")
     if spec.source.is_dir():
         return _drawn_face(character.load_character(spec.source), _part(report, 0.1, 0.5)), []
@@ -208,6 +210,15 @@ def _write_idle(face: Face, poses: NDArray[np.float32], path: Path, report: Prog
 def _part(report: Progress, start: float, end: float) -> Progress:
     """Return a progress that maps 0..1 into ``start`` .. ``end`` of ``report``."""
     return lambda done, doing: report(start + (end - start) * done, doing)
+
+
+def _unpacked_bytes(folder: Path) -> int:
+    """Return what the arrays of a prepared folder, which were read before, take in memory."""
+    total = 0
+    for path in folder.glob("*.npz"):
+        with ZipFile(path) as arrays:
+            total += sum(entry.file_size for entry in arrays.infolist())
+    return total
 
 
 def _damaged(detail: str) -> AvatarNotReady:

@@ -248,7 +248,7 @@ def test_wrong_checkpoints_and_options_are_said(
 
 
 def test_damaged_files_are_said(made: Set, tmp_path: Path) -> None:
-    for name in ("avatar.json", "masks.u8", "boxes.i32", "latents.f32", "pictures.i420"):
+    for name in ("avatar.json", "masks", "frames", "latents.f32", "pictures"):
         folder = tmp_path / name
         shutil.copytree(made.folder, folder)
         (folder / name).write_bytes((folder / name).read_bytes()[:-7])
