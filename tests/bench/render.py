@@ -84,6 +84,7 @@ class Sitter:
     height: int = SIZE
     idle_length: int = 200
     restless: bool = False
+    memory_bytes: int = 0
 
     def idle(self, phase: int) -> NDArray[np.uint8]:
         """Never asked: nothing is drawn."""

@@ -22,6 +22,7 @@ class FakePortrait:
 
     width = height = 512
     restless = False
+    memory_bytes = 0
     poses = POSES
     idle_length = len(POSES)
 
