@@ -102,7 +102,7 @@ def read_stream(source: Readable) -> Generator[Pcm, None, None]:
     float32 little-endian samples, 16 kHz mono.
 
     Raises:
-        BadAudio: A container that cannot be read.
+        BadAudio: A container that cannot be read, or another one: as samples it would be loud noise.
     """
     head = b""
     while len(head) < HEAD_BYTES and (more := source.read(HEAD_BYTES - len(head))):
@@ -110,6 +110,8 @@ def read_stream(source: Readable) -> Generator[Pcm, None, None]:
     if head.startswith((b"OggS", b"\x1a\x45\xdf\xa3")):
         yield from read_file(_Rejoined(head, source), float("inf"), container=container_of(head))
         return
+    if head[4:8] == b"ftyp" or head[:4] == b"RIFF":  # 3e29, and 13 thousand: no samples
+        raise BadAudio("The microphone's sound comes as MP4 or WAV. Record WebM or Ogg, or send raw samples.")
     odd = head
     while data := source.read(1 << 16):
         joined = odd + data

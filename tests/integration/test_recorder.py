@@ -18,6 +18,7 @@ from studio.web.keys import HOST, STATS
 from tests.conftest import need
 from tests.fakes import speech
 from tests.inside import Inside, inside, spec_of
+from tests.integration.conftest import soon
 from tests.unit.test_recording import wav
 
 
@@ -67,7 +68,7 @@ async def test_voice_is_heard_whatever_carries_it(studio: Inside, tmp_path: Path
         await frames(socket, 10)
         assert studio.app[STATS].value("studio_beats_total", kind="speech") >= 20
     assert await studio.is_empty()
-    assert not studio.app[HOST]._visitors
+    await soon(lambda: not studio.app[HOST]._visitors)
 
 
 async def test_start_takes_a_portrait_and_refuses_what_is_none(studio: Inside) -> None:
@@ -102,3 +103,15 @@ async def test_broken_container_ends_with_a_sentence(studio: Inside) -> None:
                 pass
         assert body["code"] == "bad_audio"
     assert await studio.is_empty()
+
+
+@pytest.mark.parametrize("head", [b"\0\0\0\x18ftypiso5", b"RIFF\xff\xff\xff\xffWAVE"])
+async def test_containers_that_are_not_read_are_refused_and_not_played_as_noise(studio: Inside, head: bytes) -> None:
+    async with studio.socket() as socket:
+        await socket.send_json({"type": "start"})
+        await frames(socket, 1)
+        await socket.send_bytes(head + bytes(range(256)) * 40)
+        async with asyncio.timeout(20):
+            while (body := json.loads((await socket.receive()).data))["type"] != "error":
+                pass
+        assert body["code"] == "bad_audio" and "WebM or Ogg" in body["message"]
