@@ -1,0 +1,184 @@
+"""The examples' way into the studio: in step, in order, honest about its end."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from studio_link import LinkError, StudioLink
+from studio_media import KEPT, ON_THE_WAY, Item, Picture, Sound, SpeechEnded, Stage
+
+from tests.fakes import speech
+from tests.integration.conftest import nothing_left
+from tests.server import free_port, studio
+
+SILENT = Sound(np.zeros(960, np.int16))
+LOUD = Sound(np.full(960, 5000, np.int16))
+
+
+def picture(shade: int = 0) -> Picture:
+    return Picture(av.VideoFrame.from_ndarray(np.full((24, 16), shade, np.uint8), format="gray"))
+
+
+async def everything(stage: Stage) -> list[Item]:
+    """Return what waits."""
+    stage.close(EOFError())
+    items: list[Item] = []
+    with pytest.raises(EOFError):
+        while True:
+            items.append(await stage.next())
+    return items
+
+
+async def test_sounds_wait_for_nobody_and_pictures_for_theirs() -> None:
+    stage, (first, second) = Stage(), (picture(1), picture(2))
+    stage.show(10.04, second)
+    stage.play(10.02, LOUD)
+    stage.play(10.035, LOUD)  # its picture was sent a moment later
+    stage.show(10.08, first)
+    stage.play(10.055, LOUD)
+    assert await everything(stage) == [LOUD, second, LOUD, LOUD]
+
+
+async def test_end_of_speech_comes_after_what_was_on_its_way() -> None:
+    stage = Stage()
+    stage.end(interrupted=False)
+    for i in range(ON_THE_WAY + 3):
+        stage.play(i * 0.02, LOUD)
+    items = await everything(stage)
+    assert items.index(SpeechEnded(interrupted=False)) == ON_THE_WAY
+
+
+async def test_hushed_stage_is_silent_until_the_studio_is() -> None:
+    stage = Stage()
+    stage.play(0.0, LOUD)
+    stage.end(interrupted=False)
+    stage.hush()
+    stage.play(0.02, LOUD)
+    stage.play(0.04, SILENT)  # between two words: not yet
+    stage.play(0.06, LOUD)
+    stage.unhush()
+    stage.play(0.08, LOUD)
+    stage.play(0.10, SILENT)
+    stage.play(0.12, LOUD)
+    ended, *sounds = await everything(stage)
+    assert ended == SpeechEnded(interrupted=True)
+    assert [isinstance(one, Sound) and one.is_audible for one in sounds] == [False, False, False, False, False, True]
+
+
+async def test_slow_reader_loses_the_oldest_but_no_end() -> None:
+    stage = Stage()
+    stage.end(interrupted=True)
+    for i in range(2 * KEPT):
+        stage.play(i * 0.02, LOUD)
+    items = await everything(stage)
+    assert len(items) == KEPT and items[0] == SpeechEnded(interrupted=True)
+
+
+async def test_flash_and_beep_come_out_together(http: str) -> None:
+    flashes, beeps = list[int](), list[int]()
+    async with StudioLink(http, "beeps") as link:
+        white, quiet, sounds = True, 0, 0
+        async for item in link:
+            if isinstance(item, Picture):
+                is_white = item.frame.to_ndarray()[300:500].mean() > 200
+                flashes += [sounds] if is_white and not white else []
+                white = is_white
+            elif isinstance(item, Sound):
+                beeps += [sounds] if item.is_audible and quiet > 10 else []
+                quiet = 0 if item.is_audible else quiet + 1
+                sounds += 1
+            if sounds == 200:
+                break
+    assert len(flashes) >= 3 and flashes == beeps, "each picture right before its own sounds"
+
+
+async def test_visit_that_was_left_leaves_nothing(http: str) -> None:
+    async with StudioLink(http, speaks=False):
+        pass  # the studio has its threads now
+    async with nothing_left():
+        async with StudioLink(http) as link:
+            await link.flush()
+            await link.aclose()
+        with pytest.raises(LinkError, match="over"):
+            await link.flush()
+
+
+async def test_utterance_is_heard_whole_and_ends_when_it_was_heard(http: str) -> None:
+    pcm = speech(3.0)
+    async with StudioLink(http, "card") as link:
+        began = time.monotonic()
+        for start in range(0, len(pcm), 4000):
+            await link.say(pcm[start : start + 4000].astype("<i2").tobytes(), 16_000)
+        await link.flush()
+        loud = [one async for one in until_end(link) if isinstance(one, Sound) and one.is_audible]
+        assert len(loud) * 0.02 == pytest.approx(3.0, abs=0.1)
+        assert time.monotonic() - began > 2.9
+        with pytest.raises(LinkError, match="sample_rate"):
+            await link.say(b"\0\0", 7_000)
+            async for _ in link:
+                pass
+
+
+async def until_end(link: StudioLink, interrupted: bool = False) -> AsyncIterator[Item]:
+    """Yield what comes until speech has ended."""
+    async for item in link:
+        if isinstance(item, SpeechEnded):
+            assert item.interrupted == interrupted
+            return
+        yield item
+
+
+async def test_interruption_is_silent_at_once_and_the_next_utterance_is_whole(http: str) -> None:
+    async with StudioLink(http, "card") as link:
+        await link.say(speech(8.0).astype("<i2").tobytes(), 16_000)
+        await link.flush()
+        loud = 0
+        async for item in link:
+            loud += isinstance(item, Sound) and item.is_audible
+            if loud == 25:
+                break
+        cutting = asyncio.create_task(link.interrupt())
+        await link.say(b"", 16_000)
+        await link.flush()
+        assert not [one async for one in until_end(link, interrupted=True) if isinstance(one, Sound) and one.is_audible]
+        cut = await cutting
+        assert 400 <= cut.spoken_ms <= 1500 and cut.discarded_ms > 5000 and cut.stopped_in_ms < 500
+        [None async for one in until_end(link)]
+        await link.say(speech(0.6).astype("<i2").tobytes(), 16_000)
+        await link.flush()
+        loud = sum([isinstance(one, Sound) and one.is_audible async for one in until_end(link)])
+        assert loud * 0.02 == pytest.approx(0.6, abs=0.08)
+
+
+async def test_visits_that_cannot_be_are_told_in_words(http: str) -> None:
+    for address, avatar, words in (
+        (http, "nobody", r'no avatar called "nobody"'),
+        (f"http://127.0.0.1:{free_port()}", "", "gives no visit"),
+        (f"{http}/elsewhere", "", "404"),
+    ):
+        async with nothing_left():
+            with pytest.raises(LinkError, match=re.compile(words)):
+                async with StudioLink(address, avatar):
+                    pass
+
+
+async def test_studio_that_goes_ends_the_visit_for_all_who_wait(tmp_path: Path) -> None:
+    config = {"avatars": [{"id": "card", "engine": "testcard"}], "cache": str(tmp_path.parent / "cards")}
+    async with studio(tmp_path, config) as server, StudioLink(server.http) as link:
+        await anext(link)
+        server.child.terminate()
+        with pytest.raises(LinkError, match=r"\w+\.$"):
+            async with asyncio.timeout(10):
+                async for _ in link:
+                    pass
+        with pytest.raises(LinkError):
+            await link.say(b"\0\0", 16_000)
+        with pytest.raises(LinkError):
+            await link.interrupt()
