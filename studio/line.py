@@ -158,12 +158,16 @@ class Line:
         else:
             self._early.append(remote)
 
-    async def aclose(self, limit: float = 1.0) -> None:
-        """Close within about ``limit`` seconds, even if aiortc hangs; idempotent. Cancelling stops no closing."""
+    def hang_up(self, limit: float = 1.0) -> asyncio.Task[None]:
+        """Begin to close, which takes about ``limit`` seconds even if aiortc hangs; idempotent."""
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(limit))
             self._changed.set()
-        await asyncio.shield(self._closing)
+        return self._closing
+
+    async def aclose(self, limit: float = 1.0) -> None:
+        """Close within about ``limit`` seconds; idempotent. Cancelling stops no closing."""
+        await asyncio.shield(self.hang_up(limit))
 
     async def _close(self, limit: float) -> None:
         self._stop()
@@ -196,15 +200,16 @@ class Line:
                 continue
             track = unsent.pop(media.kind, None)
             receives = media.kind == "audio" and self._on_audio is not None and self._ear is None
+            is_useful = is_useful or (track is not None and media.direction not in ("sendonly", "inactive"))
+            is_useful = is_useful or (receives and media.direction not in ("recvonly", "inactive"))
             direction = _DIRECTIONS[track is not None, receives]
-            is_useful = is_useful or direction != "inactive"
             transceiver = self._pc.addTransceiver(track or media.kind, direction=direction)
             if receives:
                 self._ear = transceiver
             if media.kind == "video":
                 transceiver.setCodecPreferences(_preferences(self._media.codecs))
         if not is_useful:
-            raise OfferInvalid(f"The offer has neither {'sound nor picture' if self._tracks else 'a voice'}.")
+            raise OfferInvalid(f"The offer has {'neither sound nor picture' if self._tracks else 'no voice'}.")
 
     def _on_change(self) -> None:
         self._changed.set()

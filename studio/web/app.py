@@ -33,6 +33,7 @@ from studio.web.signaling import add_signaling
 from studio.web.streams import add_streams
 from studio.web.tls import Certificate
 from studio.web.uploads import add_uploads
+from studio.web.whep import add_whep
 
 BODY_BYTES = 1_048_576
 """Of a request that no route allows more."""
@@ -82,6 +83,7 @@ def add_routes(app: web.Application, home: Path) -> None:
     cors = aiohttp_cors.setup(app, defaults=dict.fromkeys(app[SPEC].server.origins, options))
     for route in list(app.router.routes()):
         cors.add(route)
+    add_whep(app)
 
 
 def _silent(avatar_id: str, done: float, phrase: str) -> None:

@@ -17,12 +17,13 @@ from aiortc import RTCPeerConnection
 from openapi_spec_validator import validate
 
 import studio as package
-from studio.web.keys import LIBRARY
+from studio.web.keys import HOST, LIBRARY
 from studio.web.openapi import document
 from tests.clerk import Clerk
 from tests.fakes import speech
 from tests.inside import Inside, inside, spec_of
 from tests.integration.rtmp_server import rtmp_server
+from tests.reader import reader
 from tests.unit.test_recording import wav
 
 OTHERWISE = {
@@ -267,12 +268,57 @@ async def streams(clerk: Clerk, folder: Path) -> None:
         await clerk.ask("DELETE", "/stop_stream/demo", 200)
 
 
+async def broadcast(clerk: Clerk, folder: Path) -> None:
+    viewer = reader(clerk.studio.client, clerk.studio.url("/whep/ada"))
+    await viewer.open()
+    (session_id,) = clerk.studio.app[HOST].sessions()
+    await viewer.close()
+    offer, types = await described(), {"Content-Type": "application/sdp"}
+    for place in ("/whep/ada", f"/whip/{session_id}"):
+        family = place[:5]
+        await clerk.ask("OPTIONS", place, 204)
+        await clerk.ask("POST", place, 415, data=b"x")
+        await clerk.ask("POST", place, 400, data=b"x", headers=types)
+        await clerk.ask("POST", place, 413, data=b"x" * 100_001, headers=types)
+        await clerk.ask("POST", f"{family}/nobody", 404, data=offer, headers=types)
+        async with clerk.studio.client.post(clerk.studio.url(place), data=offer, headers=types) as answer:
+            operation = clerk.operation("POST", place)
+            clerk.checked(operation, answer, await answer.read())
+            clerk.seen.add((operation["operationId"], answer.status))
+            connection, tag = answer.headers["Location"], answer.headers["ETag"]
+        await clerk.ask("OPTIONS", connection, 204)
+        types_of_fragment = {"Content-Type": "application/trickle-ice-sdpfrag"}
+        for more, body, status in (
+            ({}, "a=ice-ufrag:x", 428),
+            ({"If-Match": '"x"'}, "a=ice-ufrag:x", 412),
+            ({"If-Match": tag}, "a=ice-ufrag:x", 422),
+            ({"If-Match": tag}, "nonsense", 400),
+            ({"If-Match": tag}, "a=end-of-candidates", 204),
+        ):
+            await clerk.ask("PATCH", connection, status, data=body.encode(), headers=types_of_fragment | more)
+        await clerk.ask("PATCH", connection, 415, data=b"x", headers=types)
+        await clerk.ask("DELETE", connection, 200)
+        await clerk.ask("DELETE", connection, 404)
+
+
+async def described() -> bytes:
+    """Return an offer that would send and receive."""
+    pc = RTCPeerConnection()
+    for kind in ("audio", "video"):
+        pc.addTransceiver(kind, direction="sendrecv")
+    await pc.setLocalDescription(await pc.createOffer())
+    sdp: str = pc.localDescription.sdp
+    await pc.close()
+    return sdp.encode()
+
+
 FAMILIES: dict[str, Callable[[Clerk, Path], Awaitable[None]]] = {
     "gallery": gallery,
     "operation": operation,
     "uploads": uploads,
     "webrtc": webrtc,
     "speech": speech_family,
+    "broadcast": broadcast,
     "streams": streams,
 }
 """The document's tags."""

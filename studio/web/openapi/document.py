@@ -11,11 +11,11 @@ import studio
 from studio.errors import StudioError, Unauthorized
 from studio.spec import StudioSpec
 from studio.web.keys import SPEC
-from studio.web.openapi import agent, gallery, health, oneshot, streams, uploads
+from studio.web.openapi import agent, gallery, health, oneshot, streams, uploads, whep
 from studio.web.openapi.terms import Content, Json, Operation, Reply, flag, record, ref, text
 from studio.web.pages import Asset, asset, respond
 
-FAMILIES = (gallery, uploads, oneshot, agent, streams, health)
+FAMILIES = (gallery, uploads, oneshot, agent, whep, streams, health)
 """Each has ``TAG``, ``ABOUT`` and ``operations``; in the order in which readers shall meet them."""
 DOCUMENT = web.AppKey("DOCUMENT", Asset)
 ABOUT = """\

@@ -1,0 +1,164 @@
+"""Connections by id, as WHIP and WHEP know them (RFC 9725): opened with an offer, followed by candidates, closed.
+
+One that does not come about in time, or breaks, frees its place. Knows nothing of HTTP, nor of what is said or shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass, field
+
+from studio.errors import SessionNotFound, StudioError, StudioFull
+from studio.line import Line
+from studio.trickle import Fragment, ufrags
+
+log = logging.getLogger(__name__)
+
+
+class TagMissing(StudioError):
+    """Candidates came without saying which ICE session they belong to (RFC 9725, 4.3.1)."""
+
+    code = "precondition_required"
+    status = 428
+    default = "Send If-Match with the ETag that came with the answer."
+
+
+class TagMismatch(StudioError):
+    """Candidates belong to another ICE session (RFC 9725, 4.3.1)."""
+
+    code = "precondition_failed"
+    status = 412
+    default = "This is not the ETag that came with the answer."
+
+
+class RestartRefused(StudioError):
+    """An ICE restart, which cannot be done (RFC 9725, 4.3.1)."""
+
+    code = "ice_restart_refused"
+    status = 422
+    default = "The studio cannot restart ICE. Delete this session and send a new offer."
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connection that was answered."""
+
+    id: str
+    """Who knows it may add candidates, and close."""
+    tag: str
+    """Of its ICE session, as an entity-tag: with quotes."""
+    sdp: str
+    """The answer."""
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    line: Line
+    tag: str
+    ufrags: frozenset[str]
+    task: asyncio.Task[None] | None = field(default=None)
+
+
+class Lines:
+    """Connections that are open, or about to be.
+
+    Args:
+        most: Of them, at once.
+        connect_limit: Seconds until one that has not come about is given up.
+    """
+
+    def __init__(self, most: int, connect_limit: float) -> None:
+        self._most, self._connect_limit = most, connect_limit
+        self._entries: dict[str, _Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def check_room(self) -> None:
+        """See that there is a place.
+
+        Raises:
+            StudioFull: There is none.
+        """
+        if len(self._entries) >= self._most:
+            raise StudioFull("As many are connected here as the studio allows. Please try again shortly.")
+
+    async def open(self, line: Line, sdp: str) -> Opened:
+        """Answer an offer; the connection is closed with its entry, or at once where this raises.
+
+        Raises:
+            StudioFull: There is no place.
+            OfferInvalid: Nobody could answer it.
+            CodecUnsupported: No codec in common.
+        """
+        id, entry = secrets.token_urlsafe(18), _Entry(line, f'"{secrets.token_urlsafe(9)}"', ufrags(sdp))
+        try:
+            self.check_room()
+            self._entries[id] = entry
+            answer = await line.accept(sdp)
+        except BaseException:
+            self._entries.pop(id, None)
+            await line.aclose()
+            raise
+        entry.task = asyncio.create_task(self._attend(id, entry))
+        return Opened(id, entry.tag, answer)
+
+    def trickle(self, id: str, tags: str, fragment: Fragment) -> None:
+        """Add candidates.
+
+        Args:
+            id: From `open`.
+            tags: What ``If-Match`` says: entity-tags, or ``*`` for any.
+            fragment: What has come.
+
+        Raises:
+            SessionNotFound: There is no such connection any more.
+            TagMissing: ``tags`` is empty.
+            TagMismatch: It is another's.
+            RestartRefused: The fragment begins a new ICE session.
+            BadMessage: A candidate cannot be read, or there are too many; those before it were added.
+        """
+        entry = self._entry(id)
+        if not tags.strip():
+            raise TagMissing
+        if tags.strip() != "*" and entry.tag not in [tag.strip() for tag in tags.split(",")]:
+            raise TagMismatch
+        if not fragment.ufrags <= entry.ufrags:
+            raise RestartRefused
+        for candidate in fragment.candidates:
+            entry.line.add_candidate(candidate)
+
+    async def close(self, id: str) -> None:
+        """End a connection.
+
+        Raises:
+            SessionNotFound: There is no such connection any more.
+        """
+        entry = self._entry(id)
+        del self._entries[id]
+        await entry.line.aclose()
+
+    async def aclose(self) -> None:
+        """End all of them; idempotent."""
+        entries = list(self._entries.values())
+        await asyncio.gather(*(entry.line.aclose() for entry in entries))
+        await asyncio.gather(*(entry.task for entry in entries if entry.task))
+
+    def _entry(self, id: str) -> _Entry:
+        try:
+            return self._entries[id]
+        except KeyError:
+            raise SessionNotFound from None
+
+    async def _attend(self, id: str, entry: _Entry) -> None:
+        """Forget a connection that does not come about, and one that has ended."""
+        try:
+            async with asyncio.timeout(self._connect_limit):
+                await entry.line.until("connected", "failed", "closed")
+            await entry.line.until("failed", "closed")
+        except TimeoutError:
+            log.info("connection %.4s has not come about", id)
+        self._entries.pop(id, None)
+        await entry.line.aclose()
