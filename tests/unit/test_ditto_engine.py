@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,6 +183,34 @@ def test_numbers_that_are_none_end_the_take_and_no_other(whole: Set, sound: NDAr
             with pytest.raises(EngineFault):
                 engine.step([(bad, chunk)])
     assert np.array_equal(pictures(beats), pictures(alone)), "a step that is tried again loses nothing"
+
+
+def test_a_picture_that_is_no_number_is_the_idle_loops(
+    whole: Set, sound: NDArray[np.int16], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"latency": "lowest"}
+    good = whole.play(sound, options)
+    drawn, calls = whole.avatar.crew.drawn, iter(range(99))
+
+    def spoilt(faces: Any) -> list[NDArray[np.float32]]:
+        bad = next(calls) == 3
+        return [np.full_like(face, np.nan) if bad else face for face in drawn(faces)]
+
+    with monkeypatch.context() as broken:
+        broken.setattr(whole.avatar.crew, "drawn", spoilt)
+        beats = whole.play(sound, options)
+    other = [i for i, beat in enumerate(beats) if not np.array_equal(beat.picture, good[i].picture)]
+    assert len(beats) == len(good) and len(other) == 1
+    assert np.array_equal(beats[other[0]].picture, whole.avatar.idle(beats[other[0]].phase))
+
+
+def test_a_decoder_that_answers_nonsense_for_a_second_ends_the_take(
+    whole: Set, sound: NDArray[np.int16], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = whole.avatar.crew.drawn
+    monkeypatch.setattr(whole.avatar.crew, "drawn", lambda faces: [np.full_like(face, np.nan) for face in drawn(faces)])
+    with pytest.raises(EngineFault, match="26 times"):
+        whole.play(np.tile(sound, 3), {"latency": "lowest"})
 
 
 def test_film_of_the_offline_way_shows_every_frame_from_the_first(whole: Set, sound: NDArray[np.int16]) -> None:

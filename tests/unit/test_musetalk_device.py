@@ -136,7 +136,7 @@ def on_host(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Networks:
     return networks
 
 
-def spoken(networks: Networks, shown: NDArray[np.float32], visits: int) -> list[NDArray[np.uint8]]:
+def spoken(networks: Networks, shown: NDArray[np.float32], visits: int) -> list[list[Any]]:
     """Return the first faces of some visits, made in one step."""
     held, wanted = networks.hold(shown), []
     for visit in range(visits):
@@ -153,9 +153,9 @@ def test_faces_are_those_of_the_host(folder: Path, below: Counting, monkeypatch:
     shown = np.random.default_rng(0).standard_normal((FRAMES, 8, 32, 32)).astype(np.float32)
     there = spoken(Networks(folder, allow_small=True), shown, 3)
     here = spoken(on_host(folder, monkeypatch), shown, 3)
-    assert [faces.shape for faces in there] == [(4, 256, 256, 3)] * 3
+    assert [len(faces) for faces in there] == [4] * 3
     for one, other in zip(there, here, strict=True):
-        assert np.array_equal(one, other)
+        assert np.array_equal(np.stack(one), np.stack(other))
 
 
 def test_only_what_is_heard_and_seen_travels(folder: Path, below: Counting) -> None:

@@ -1,6 +1,7 @@
 """The networks of one checkpoint at work: each call serves all takes that need it at the moment.
 
-What a network answers is looked at before it is used: what is not a number ends the take, it is never shown.
+What a network answers is looked at before it is used and never shown if it is no number: a picture gives way to one of
+the idle loop (`Blanks`), anything else ends the take.
 """
 
 from __future__ import annotations
@@ -95,13 +96,13 @@ class Crew:
         return list(checked(answer["out"], "stitch_network"))
 
     def drawn(self, faces: Sequence[tuple[Array, Floats, Floats]]) -> list[Floats]:
-        """Return pictures (3, 512, 512) 0..1, not yet clipped.
+        """Return pictures (3, 512, 512) 0..1, not yet clipped nor `checked`.
 
         Args:
             faces: Features (1, 32, 16, 64, 64), source and driven keypoints (21, 3) for each picture.
 
         Raises:
-            EngineFault: A network failed, or its answer is not a number.
+            EngineFault: A network failed.
         """
         warped = self.networks["warp_network"].run_kept(
             {
@@ -110,7 +111,7 @@ class Crew:
                 "kp_driving": np.stack([x_d for _, _, x_d in faces]),
             }
         )
-        return list(checked(self.networks["decoder"].run({"feature": warped["out"]})["output"], "decoder"))
+        return list(self.networks["decoder"].run({"feature": warped["out"]})["output"])
 
     def close(self) -> None:
         """Give the networks back; may be called twice."""

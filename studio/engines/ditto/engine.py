@@ -25,6 +25,7 @@ from studio.engines.ditto import store
 from studio.engines.ditto.checkpoint import CONFIGS, read_info
 from studio.engines.ditto.condition import Condition
 from studio.engines.ditto.crew import Crew
+from studio.engines.ditto.crew import checked as finite
 from studio.engines.ditto.film import Film
 from studio.engines.ditto.finder import finder_of
 from studio.engines.ditto.idle import Silence, draw
@@ -208,7 +209,7 @@ class DittoEngine:
         A step that failed may be tried again with the same chunks: nothing is heard twice, nothing is lost.
 
         Raises:
-            EngineFault: A network failed, or answered with something that is no number.
+            EngineFault: A network failed, or answered with something that is no number; the decoder for a second.
         """
         parts = []
         for take, chunk in batch:
@@ -281,7 +282,7 @@ def warm_up(avatar: DittoAvatar) -> None:
     crew.networks["lmdm"].warm_up(shapes, times=1)
     crew.stitched([avatar.keypoints[0]], [shown])
     face = crew.drawn([(avatar.features[0], avatar.keypoints[0], shown)])[0]
-    avatar.painter.picture(0, face)
+    avatar.painter.picture(0, finite(face, "decoder"))
 
 
 def part(report: Progress, start: float, end: float) -> Progress:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.beat import AudioChunk
+from studio.engines.blanks import Blanks
 from studio.engines.ditto.condition import Condition
 from studio.engines.ditto.crew import Crew, checked
 from studio.engines.ditto.motion import OfflineMotion, Request, clip
@@ -49,6 +50,7 @@ class Film:
         self.setup = setup
         self.noise: Noise = np.random.default_rng(seed)
         self.step_noise = draw(self.noise, setup.sampling_timesteps - 1)
+        self.blanks = Blanks("decoder")
         self.void: list[AudioChunk] = []
         self.is_starved = False
         self._templates = len(source.frames)

@@ -129,5 +129,5 @@ def draw(avatar: Cast, path: Path, report: Progress) -> None:
             driven = avatar.points[first : beats.stop]
             faces = [(avatar.features[at], avatar.keypoints[at], x_d) for at, x_d in zip(frames, driven, strict=True)]
             for at, face in zip(frames, avatar.crew.drawn(faces), strict=True):
-                file.write(avatar.painter.picture(at, face).tobytes())
+                file.write(avatar.painter.picture(at, checked(face, "decoder")).tobytes())
     report(1.0, "ready")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.beat import AudioChunk, Beat
+from studio.engines.blanks import Blanks
 from studio.engines.ditto.crew import Crew, Sampling, checked
 from studio.engines.ditto.motion import Request
 from studio.engines.ditto.take import Shot
@@ -31,6 +32,10 @@ class Player(Sampling, Protocol):
     @property
     def is_starved(self) -> bool:
         """A beat is due and has no motion."""
+
+    @property
+    def blanks(self) -> Blanks:
+        """Counts pictures that the decoder failed to make."""
 
     def hear(self, chunk: AudioChunk) -> list[Floats]:
         """Return the windows of sound (6480,) to hear now."""
@@ -149,19 +154,22 @@ def _pictures(
 ) -> list[Picture | None]:
     """Return the picture of every shot; those without keypoints are the idle loop's."""
     drawn = [
-        (i, part.scene, shot.template, x_d)
-        for i, (part, shot, x_d) in enumerate(zip(parts, shots, points, strict=True))
+        (part.scene.features[shot.template], part.scene.keypoints[shot.template], x_d)
+        for part, shot, x_d in zip(parts, shots, points, strict=True)
         if shot is not None and x_d is not None
     ]
-    pictures: list[Picture | None] = [
-        part.scene.idle(shot.chunk.phase) if shot is not None and x_d is None else None
+    faces = iter(crew.drawn(drawn) if drawn else ())
+    return [
+        None if shot is None else _picture(part, shot, None if x_d is None else next(faces))
         for part, shot, x_d in zip(parts, shots, points, strict=True)
     ]
-    if drawn:
-        faces = crew.drawn([(scene.features[at], scene.keypoints[at], x_d) for _, scene, at, x_d in drawn])
-        for (i, scene, at, _), face in zip(drawn, faces, strict=True):
-            pictures[i] = scene.painter.picture(at, face)
-    return pictures
+
+
+def _picture(part: Part, shot: Shot, face: Floats | None) -> Picture:
+    """Return the picture of a shot: the idle loop's where no face is wanted, or none that could be shown was made."""
+    if face is not None and part.player.blanks.takes(face):
+        return part.scene.painter.picture(shot.template, face)
+    return part.scene.idle(shot.chunk.phase)
 
 
 def _beats(part: Part, shot: Shot | None, points: Floats | None, picture: Picture | None) -> list[Beat]:

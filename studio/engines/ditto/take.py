@@ -14,6 +14,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from studio.beat import SAMPLES_PER_BEAT, AudioChunk
+from studio.engines.blanks import Blanks
 from studio.engines.ditto.condition import SPEECH_DIM, Condition
 from studio.engines.ditto.motion import KEPT, OnlineMotion, Request
 from studio.engines.ditto.options import Setup
@@ -119,6 +120,7 @@ class Conductor:
         self.delay = delay_beats(setup.overlap_v2)
         self.noise = noise
         self.step_noise = draw(noise, setup.sampling_timesteps - 1)
+        self.blanks = Blanks("decoder")
         self._loop, self._retarget = loop, retarget
         self._motion = OnlineMotion(start, setup, condition, silence)
         self._stream = SpeechStream()

@@ -186,7 +186,7 @@ class MuseTalkEngine:
         A step that failed may be tried again with the same chunks: nothing is heard twice, nothing is lost.
 
         Raises:
-            EngineFault: A network failed, or answered with something that is no number.
+            EngineFault: A network failed, or answered for a second with something that is no number (`Blanks`).
         """
         takes: list[MuseTalkTake] = []
         for take, _ in batch:
@@ -207,9 +207,9 @@ class MuseTalkEngine:
             self._networks.clear()
             self._sizes.clear()
 
-    def _faces(self, takes: Sequence[MuseTalkTake], due: Sequence[Sequence[Due]]) -> dict[int, Picture]:
-        """Return the faces that the networks have to make, by the identity of what is due."""
-        made: dict[int, Picture] = {}
+    def _faces(self, takes: Sequence[MuseTalkTake], due: Sequence[Sequence[Due]]) -> dict[int, Picture | None]:
+        """Return the faces that the networks have to make, by the identity of what is due; None: the film's own."""
+        made: dict[int, Picture | None] = {}
         for networks in {take.avatar.networks for take in takes}:
             wanted, players = [], []
             for take, mine in zip(takes, due, strict=True):
@@ -222,7 +222,8 @@ class MuseTalkEngine:
                 continue
             made_here = painting.faces(networks, wanted, self._sizes.get(networks, 1))
             for player, one, faces in zip(players, wanted, made_here, strict=True):
-                player.shown(faces[-1])
+                for face in faces:
+                    player.shown(face)
                 made |= {id(due): face for due, face in zip(one.due, faces, strict=True)}
         return made
 

@@ -95,14 +95,22 @@ class Network:
         self._outputs = _resolved(model, model.outputs, ends.outputs)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
-        """Run on canonical names; rows as `Model.run`.
+        """Run on canonical names; rows as `Model.run`. What comes out may be no number.
 
         Raises:
-            EngineFault: It failed, or what came out is not finite.
+            EngineFault: It failed.
         """
         with self._alone:
             results = self.model.run({port.name: feeds[name] for name, port in self._inputs.items()})
-        made = {name: results[port.name] for name, port in self._outputs.items()}
+        return {name: results[port.name] for name, port in self._outputs.items()}
+
+    def run_checked(self, feeds: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
+        """Do as `run`, and look at what comes out.
+
+        Raises:
+            EngineFault: It failed, or its answer is no number.
+        """
+        made = self.run(feeds)
         for name, value in made.items():
             if not is_finite(value):
                 raise EngineFault(detail=f"{self.model.name}: {name} is not finite")
@@ -167,7 +175,7 @@ class Networks:
         return self.get("unet").put("input_latents", shown)
 
     def paint(self, shown: Array, prompts: Floats) -> Floats:
-        """Return latents (n, 4, 32, 32) of the new faces.
+        """Return latents (n, 4, 32, 32) of the new faces, which may be no numbers.
 
         Args:
             shown: (n, 8, 32, 32), the frames' latents, as they are or as `hold` gave them.
@@ -178,10 +186,14 @@ class Networks:
         feeds: dict[str, Array] = {"input_latents": shown, "timesteps": steps, "audio_prompts": prompts}
         return unet.run(feeds)["noise_prediction"]
 
-    def decode(self, painted: Floats) -> Bytes:
-        """Return the faces (n, 256, 256, 3) BGR of latents (n, 4, 32, 32)."""
-        made = self._one("vae_decoder", painted)
-        return made if made.dtype == np.uint8 else latents.faces(made)
+    def decode(self, painted: Floats) -> list[Bytes | None]:
+        """Return the faces (256, 256, 3) BGR of latents (n, 4, 32, 32); None where one is no number."""
+        good = np.array([is_finite(one) for one in painted])
+        made = self.get("vae_decoder").run({"latents": np.where(good[:, None, None, None], painted, 0)})["image"]
+        if made.dtype != np.uint8:
+            good &= [is_finite(one) for one in made]
+            made = latents.faces(made if good.all() else np.where(good[:, None, None, None], made, 0))
+        return [face if is_good else None for face, is_good in zip(made, good, strict=True)]
 
     def encode(self, pictures: Floats) -> Floats:
         """Return latents (n, 4, 32, 32) of pictures (n, 3, 256, 256) RGB in [-1, 1]."""
@@ -193,12 +205,12 @@ class Networks:
 
     def pose(self, pictures: Floats) -> tuple[Floats, Floats]:
         """Return the coordinate vectors (n, 133, 576) and (n, 133, 768) of pictures (n, 3, 384, 288)."""
-        made = self.get("dwpose").run({"input": pictures})
+        made = self.get("dwpose").run_checked({"input": pictures})
         return made["simcc_x"], made["simcc_y"]
 
     def detect(self, picture: Floats) -> list[Floats]:
         """Return the detector's twelve maps of one picture (1, 3, H, W)."""
-        made = self.get("s3fd").run({"image": picture})
+        made = self.get("s3fd").run_checked({"image": picture})
         return [made[f"{kind}{i}"] for i in range(1, 7) for kind in ("cls", "reg")]
 
     def close(self) -> None:
@@ -211,7 +223,7 @@ class Networks:
     def _one(self, role: str, array: NDArray[Any]) -> NDArray[Any]:
         """Run a network that has one input and one output."""
         ends = ROLES[role]
-        return self.get(role).run({ends.inputs[0].names[0]: array})[ends.outputs[0].names[0]]
+        return self.get(role).run_checked({ends.inputs[0].names[0]: array})[ends.outputs[0].names[0]]
 
     def _opened(self, role: str) -> Network:
         path = self.path(role)

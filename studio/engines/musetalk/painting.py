@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from studio.engines.musetalk.networks import Networks
 from studio.engines.musetalk.take import Due, Sound
-from studio.engines.musetalk.types import FACE, LATENT, TOKENS, WIDTH, Bytes, Floats
+from studio.engines.musetalk.types import LATENT, TOKENS, WIDTH, Bytes, Floats
 from studio.engines.runtime import Array, join, rows_of
+from studio.errors import BadNetwork
 
 LARGEST = 16
 """Faces in one call of the networks; the gain beyond 8 is small (specification 9)."""
@@ -32,8 +34,10 @@ class Wanted:
     """(n, 8, 32, 32), those of the frames that will be seen; on the device, if the avatar's are."""
 
 
-def faces(networks: Networks, wanted: Sequence[Wanted], largest: int) -> list[Bytes]:
-    """Return the faces (n, 256, 256, 3) BGR of each visit; a batch gives what single visits give.
+def faces(networks: Networks, wanted: Sequence[Wanted], largest: int) -> list[list[Bytes | None]]:
+    """Return the faces (256, 256, 3) BGR of each visit; a batch gives what single visits give.
+
+    Where the networks' answer is no number there is none.
 
     Args:
         networks: Of all these visits.
@@ -41,7 +45,7 @@ def faces(networks: Networks, wanted: Sequence[Wanted], largest: int) -> list[By
         largest: Rows in one call of UNet and decoder.
 
     Raises:
-        EngineFault: A network failed, or answered with something that is no number.
+        EngineFault: A network failed.
     """
     pictures = [one.sound.picture() for one in wanted]
     heard = [picture for picture in pictures if picture is not None]
@@ -51,8 +55,8 @@ def faces(networks: Networks, wanted: Sequence[Wanted], largest: int) -> list[By
         for one, picture in zip(wanted, pictures, strict=True)
     ]
     made = _painted(networks, join([one.latents for one in wanted]), np.concatenate(prompts), largest)
-    ends = np.cumsum([len(one.due) for one in wanted])
-    return np.split(made, ends[:-1])
+    ends = np.cumsum([0, *(len(one.due) for one in wanted)]).tolist()
+    return [made[start:end] for start, end in pairwise(ends)]
 
 
 def _heard(networks: Networks, pictures: Sequence[Floats]) -> list[Array]:
@@ -62,11 +66,17 @@ def _heard(networks: Networks, pictures: Sequence[Floats]) -> list[Array]:
 
 
 def measured(networks: Networks) -> int:
-    """Return how many faces a call may make within `BUDGET`, and at least one; warms the networks up."""
+    """Return how many faces a call may make within `BUDGET`, and at least one; warms the networks up.
+
+    Raises:
+        BadNetwork: They make no faces.
+    """
     size = 1
     while size <= LARGEST:
         shown, prompts = np.zeros((size, *LATENT), np.float32), np.zeros((size, TOKENS, WIDTH), np.float32)
-        _painted(networks, shown, prompts, size)
+        if any(face is None for face in _painted(networks, shown, prompts, size)):
+            sentence = "UNet and decoder answer with something that is no number: this runtime cannot run them."
+            raise BadNetwork(f"{sentence} Try the option runtime: cpu.", f"{networks.folder}, {size} rows")
         if min(_seconds(networks, shown, prompts, size) for _ in range(TRIES)) > BUDGET:
             break
         size *= 2
@@ -79,16 +89,16 @@ def _seconds(networks: Networks, shown: Floats, prompts: Floats, size: int) -> f
     return time.perf_counter() - began
 
 
-def _painted(networks: Networks, shown: Array, prompts: Floats, largest: int) -> Bytes:
+def _painted(networks: Networks, shown: Array, prompts: Floats, largest: int) -> list[Bytes | None]:
     """Paint and decode n faces in calls of ``largest`` rows, the last of them filled up to a power of two.
 
     A graph that always sees the same few sizes is not tuned anew for each; what was filled up is thrown away.
     """
     faces = shown.shape[0]
-    made = np.empty((faces, FACE, FACE, 3), np.uint8)
+    made: list[Bytes | None] = []
     for start in range(0, faces, largest):
         count = min(largest, faces - start)
         rows = np.minimum(np.arange(start, start + (1 << (count - 1).bit_length())), start + count - 1)
         painted = networks.paint(rows_of(shown, rows.tolist()), prompts[rows])
-        made[start : start + count] = networks.decode(painted)[:count]
+        made += networks.decode(painted)[:count]
     return made

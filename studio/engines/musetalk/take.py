@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from studio.beat import AudioChunk
+from studio.engines.blanks import Blanks
 from studio.engines.musetalk.hearing import Canvas
 from studio.engines.musetalk.options import Latency
 from studio.engines.musetalk.types import Bytes, Floats
 from studio.engines.runtime import Array
 
+NETWORKS = "MuseTalk's UNet or decoder"
 EASE = 4
 """Beats from the film's mouth to the network's, and back."""
 CLOSING = (0.6, 0.25)
@@ -61,6 +63,7 @@ class Player:
         self._first = 0
         self._share = 0.0
         self._shown: Bytes | None = None
+        self._blanks = Blanks(NETWORKS)
         self._fade: list[tuple[float, Bytes]] = []
 
     def hear(self, chunk: AudioChunk) -> list[Due]:
@@ -77,9 +80,14 @@ class Player:
         self._due = due
         return due
 
-    def shown(self, face: Bytes) -> None:
-        """Note the last face that was made, (256, 256, 3) BGR."""
-        self._shown = face
+    def shown(self, face: Bytes | None) -> None:
+        """Note the last face that was made, (256, 256, 3) BGR; None: it could not be made.
+
+        Raises:
+            EngineFault: That was one too many.
+        """
+        if self._blanks.takes(face):
+            self._shown = face
 
     def picture(self) -> Floats:
         """Return what the speech encoder has to hear now, (80, 3000)."""
@@ -125,13 +133,15 @@ class Film:
 
     def __init__(self, prompts: Floats) -> None:
         self._prompts = prompts
+        self._blanks = Blanks(NETWORKS)
 
     def hear(self, chunk: AudioChunk) -> list[Due]:
         """Take the next chunk; its picture is due. What comes after the sound's end has no face."""
         return [Due(chunk, 1.0 if chunk.index < len(self._prompts) else 0.0)]
 
-    def shown(self, face: Bytes) -> None:
-        """Nothing is kept."""
+    def shown(self, face: Bytes | None) -> None:
+        """Note that a face was made, or could not be; raises `EngineFault` as `Player.shown`."""
+        self._blanks.takes(face)
 
     def picture(self) -> None:
         """Return nothing: everything was heard before."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from studio.engines.facedetector import CARRIER
 from studio.engines.musetalk import masks
 from studio.engines.musetalk.engine import MuseTalkAvatar, MuseTalkEngine
 from studio.engines.musetalk.masks import crop_box
+from studio.engines.musetalk.networks import Networks
 from studio.engines.musetalk.types import Rules
 from studio.engines.runtime import Array, Model
 from studio.errors import AvatarNotReady, BadMessage, BadNetwork, BadPortrait, ConfigError, EngineFault
@@ -256,14 +258,57 @@ def test_damaged_files_are_said(made: Set, tmp_path: Path) -> None:
             made.engine.load(Prepared(made.spec, folder))
 
 
-def test_networks_that_answer_nonsense_end_the_take(made: Set, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        made.avatar.networks.get("unet").model,
-        "run",
-        lambda feeds: {"noise_prediction": np.full((2, 4, 32, 32), np.nan)},
-    )
-    with pytest.raises(EngineFault, match="finite"):
-        made.play(read(made.golden, "eng_e2e.wav"))
+def spoilt(networks: Networks, rows: Callable[[int], bool], role: str = "unet") -> Callable[..., dict[str, Any]]:
+    """Return a network's `run` whose answers are no numbers in those calls that ``rows`` names."""
+    network = networks.get(role)
+    run, calls = network.run, iter(range(1 << 30))
+
+    def answer(feeds: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
+        made = run(feeds)
+        return {name: np.full_like(value, np.nan) for name, value in made.items()} if rows(next(calls)) else made
+
+    return answer
+
+
+@pytest.mark.parametrize("role", ["unet", "vae_decoder"])
+def test_a_picture_that_is_no_number_is_the_films_own(made: Set, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    sound = np.tile(read(made.golden, "eng_e2e.wav"), 3)
+    monkeypatch.setattr(made.engine, "_sizes", {made.avatar.networks: 2})
+    good = made.play(sound)
+    with monkeypatch.context() as broken:
+        networks = made.avatar.networks
+        broken.setattr(networks.get(role), "run", spoilt(networks, lambda call: call == 3, role))
+        beats = made.play(sound)
+    assert len(beats) == len(good)
+    other = [i for i, beat in enumerate(beats) if not np.array_equal(beat.picture, good[i].picture)]
+    assert other == [6, 7], "the fourth pair"
+    for i in other:
+        assert np.array_equal(beats[i].picture, made.avatar.idle(beats[i].phase))
+
+
+def test_networks_that_answer_nonsense_for_a_second_end_the_take(
+    made: Set, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sound, networks = np.tile(read(made.golden, "eng_e2e.wav"), 5), made.avatar.networks
+    monkeypatch.setattr(made.engine, "_sizes", {networks: 2})
+    take, beats = made.engine.begin(made.avatar, Options()), []
+    monkeypatch.setattr(networks.get("unet"), "run", spoilt(networks, lambda call: True))
+    with pytest.raises(EngineFault, match="no number"):
+        for chunk in chunks(sound):
+            beats += made.engine.step([(take, chunk)])[0]
+    assert len(beats) == 24, "pairs; the twenty-sixth picture is one too many"
+    assert all(np.array_equal(beat.picture, made.avatar.idle(beat.phase)) for beat in beats)
+    assert len(caplog.records) == 1, "said once"
+
+
+def test_networks_that_answer_nonsense_from_the_first_are_not_loaded(
+    made: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = made.avatar.networks
+    monkeypatch.setattr(networks.get("unet"), "run", spoilt(networks, lambda call: True))
+    monkeypatch.setattr(made.engine, "_sizes", {})
+    with pytest.raises(BadNetwork, match=r"no number.* runtime: cpu"):
+        made.engine.load(Prepared(made.spec, made.folder))
 
 
 def test_sources_without_frames_are_said(made: Set, tmp_path: Path) -> None:
