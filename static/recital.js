@@ -34,7 +34,11 @@ export class Recital extends EventTarget {
     const answer = await ask(fetch(url, {
       method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({sdp, type, ...wish}), signal,
     }));
-    if (!signal.aborted) await this.#pc.setRemoteDescription({type: "answer", sdp: answer.sdp});
+    if (signal.aborted) return [];
+    await this.#pc.setRemoteDescription({type: "answer", sdp: answer.sdp});
+    // The studio says goodbye over DTLS; the connection itself would notice six seconds later that nobody is there.
+    const {transport} = this.#pc.getReceivers()[0];
+    transport?.addEventListener("statechange", () => transport.state === "closed" && this.#end(), {signal});
     return answer.warnings ?? [];
   }
 
@@ -63,7 +67,11 @@ export class Recital extends EventTarget {
   #follow() {
     const state = this.#pc.connectionState;
     if (state === "connected") this.dispatchEvent(new Event("live"));
-    else if (["disconnected", "failed", "closed"].includes(state)) this.dispatchEvent(new Event("end"));
+    else if (["disconnected", "failed", "closed"].includes(state)) this.#end();
+  }
+
+  #end() {
+    this.dispatchEvent(new Event("end"));
   }
 }
 
