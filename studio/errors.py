@@ -17,6 +17,7 @@ StudioError                 what a visitor may be told; carries code, HTTP statu
     StudioFull              no seat left
     RateLimited             too many messages in too little time
     Unauthorized            the page comes from somewhere that was not configured
+        OperatorOnly        who asks is not the studio's operator
     PeerTimeout             no media path came up
     EngineFault             the engine failed in this take (fatal for the visit)
 """
@@ -165,6 +166,13 @@ class Unauthorized(StudioError):
     code = "unauthorized"
     status = 403
     default = "This page may not talk to the studio. Add its origin to server.origins."
+
+
+class OperatorOnly(Unauthorized):
+    """Only the studio's operator may do this; HTTP answers carry ``WWW-Authenticate``."""
+
+    status = 401
+    default = "Only the studio's operator may do this: on the studio's own machine, or with its token."
 
 
 class PeerTimeout(StudioError):

@@ -20,7 +20,7 @@ from studio.jsontext import read_object
 from studio.messages import Fault
 from studio.source import Recording
 from studio.voice import HIGHEST_RATE, LOWEST_RATE, Flushed, Voice
-from studio.web.guard import Allowance
+from studio.web.guard import Allowance, caller
 from studio.web.keys import HOST, SPEC
 from studio.web.signaling import HEARTBEAT_SECONDS, SOCKETS, Outbox, admit, check_length
 from studio.web.uploads import find_sound, receive
@@ -145,7 +145,7 @@ async def audio(request: web.Request) -> web.StreamResponse:
     """Answer ``GET /api/sessions/{id}/audio``."""
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise BadMessage("This address is for WebSockets: send speech to it.")
-    app, address, sockets = request.app, request.remote or "", request.app[SOCKETS]
+    app, address, sockets = request.app, caller(request), request.app[SOCKETS]
     admit(address, sockets.values(), app[SPEC].limits)
     socket = web.WebSocketResponse(max_msg_size=MESSAGE_BYTES, heartbeat=HEARTBEAT_SECONDS, compress=False)
     agent = AgentSocket(request, socket, request.match_info["id"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hmac
 import ipaddress
 import logging
 import re
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from studio.errors import RateLimited, StudioError, StudioFull, Unauthorized
+from studio.errors import OperatorOnly, RateLimited, StudioError, StudioFull, Unauthorized
 from studio.spec import ServerSpec
 from studio.web.keys import SPEC
 
@@ -72,7 +73,9 @@ def _route(request: web.Request) -> str:
 
 
 def retry_headers(error: StudioError) -> dict[str, str]:
-    """Return when a visitor may try again, if that will help."""
+    """Return when a visitor may try again, if that will help, or what would."""
+    if isinstance(error, OperatorOnly):
+        return {"WWW-Authenticate": "Bearer"}
     return {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(error, StudioFull | RateLimited) else {}
 
 
@@ -91,14 +94,16 @@ def _allow(error: web.HTTPException) -> dict[str, str]:
 def check_origin(request: web.Request) -> None:
     """Refuse pages of other sites where a browser would send what the visitor's own page sends.
 
-    A request without ``Origin`` comes from no page of another site and passes. A studio that is bound to loopback
-    answers to loopback names only, so that a foreign name made to point here (DNS rebinding) reaches nothing.
+    A request without ``Origin`` comes from no page of another site and passes. A foreign name that was made to point
+    here (DNS rebinding) reaches nothing: a studio bound to loopback answers to loopback names only, any other to
+    addresses, to names that nobody can own in the world, and to those of ``server.origins``; with a certificate of
+    its own to any, because a browser compares the two.
 
     Raises:
         Unauthorized: The origin, or the name the studio was called by, is not allowed.
     """
     server = request.app[SPEC].server
-    if is_loopback(server.host) and not _is_known_name(request.host, server):
+    if not _is_known_name(request.host, server) and (is_loopback(server.host) or not request.secure):
         raise Unauthorized("The studio does not answer to this name. Add its address to server.origins.")
     origin = request.headers.get("Origin")
     is_plain = request.method in ("GET", "HEAD", "OPTIONS") and "Upgrade" not in request.headers
@@ -108,8 +113,34 @@ def check_origin(request: web.Request) -> None:
         raise Unauthorized(detail=origin[:200])
 
 
+LOCAL_NAMES = (".local", ".localhost", ".lan", ".internal", ".home.arpa")
+"""Ends of names that no registry gives out: RFC 6761, 6762, 8375, and ICANN's ``internal``; ``lan`` is a habit."""
 FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Real-Ip")
 """Headers by which a proxy says that somebody else asks."""
+
+
+def caller(request: web.Request) -> str:
+    """Return a name for who asks, so that one does not take what is everybody's; empty for this machine's own programs.
+
+    A proxy on this machine or in its network speaks for many, and says for whom in the last place of
+    ``X-Forwarded-For``. A neighbour could say anything there, and so be counted as many: no more. One visitor has all
+    addresses of an IPv6 network (/64).
+    """
+    address = _address(request.remote or "")
+    told = _address(request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip())
+    if address is None or (address.is_private and told is not None):
+        address = told
+    if address is None or address.is_loopback:
+        return ""
+    return str(ipaddress.ip_network((address, 64), strict=False) if address.version == 6 else address)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if address.version == 6 else address
 
 
 def is_private(request: web.Request) -> bool:
@@ -118,9 +149,32 @@ def is_private(request: web.Request) -> bool:
     That is so where the studio is bound to loopback (then `check_origin` has seen that it was called by a name of
     loopback), no other origins are configured (behind a proxy they have to be), and no proxy handed the request on.
     """
-    server = request.app[SPEC].server
-    is_here = is_loopback(server.host) and is_loopback(request.remote or "")
-    return is_here and not server.origins and not any(name in request.headers for name in FORWARDED)
+    return is_loopback(request.app[SPEC].server.host) and _is_from_here(request)
+
+
+def _is_from_here(request: web.Request) -> bool:
+    """Tell whether a program or a page of this machine asks, by one of its loopback names."""
+    is_here = is_loopback(request.remote or "") and is_loopback(_name(request.host))
+    return is_here and not request.app[SPEC].server.origins and not any(name in request.headers for name in FORWARDED)
+
+
+def is_operator(request: web.Request) -> bool:
+    """Tell whether the studio's operator asks: from this machine, no proxy between, or with the token."""
+    token = request.app[SPEC].server.token
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if token and scheme.lower() == "bearer":
+        return hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode())
+    return _is_from_here(request)
+
+
+def check_operator(request: web.Request, is_open: bool) -> None:
+    """Refuse who is not the operator, unless everybody may do this.
+
+    Raises:
+        OperatorOnly: So it is.
+    """
+    if not is_open and not is_operator(request):
+        raise OperatorOnly
 
 
 def check_page(request: web.Request) -> None:
@@ -148,8 +202,16 @@ def is_loopback(host: str) -> bool:
 def _is_known_name(host: str, server: ServerSpec) -> bool:
     if not _HOST.fullmatch(host):
         return False
-    name = host.rpartition("]")[0].strip("[") or host.partition(":")[0].lower()
-    return is_loopback(name) or "*" in server.origins or any(urlsplit(o).hostname == name for o in server.origins)
+    name = _name(host)
+    if is_loopback(name) or "*" in server.origins or any(urlsplit(o).hostname == name for o in server.origins):
+        return True
+    is_local = "." not in name or name.endswith(LOCAL_NAMES) or _address(name) is not None
+    return is_local and not is_loopback(server.host)
+
+
+def _name(host: str) -> str:
+    """Return a ``Host`` header's name, without port and brackets."""
+    return host.rpartition("]")[0].strip("[") or host.partition(":")[0].rstrip(".").lower()
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

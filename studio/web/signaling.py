@@ -36,7 +36,7 @@ from studio.messages import (
 )
 from studio.spec import LimitsSpec
 from studio.web.gallery import avatar_cards
-from studio.web.guard import Allowance, is_loopback
+from studio.web.guard import Allowance, caller
 from studio.web.keys import HOST, LIBRARY, SPEC
 from studio.web.patience import hold_little
 from studio.web.recorder import Recorder
@@ -57,7 +57,7 @@ HARD_LIMIT = 16
 """Messages larger than this many times ``limits.message_bytes`` close the socket; smaller ones are answered."""
 
 SOCKETS = web.AppKey("SOCKETS", dict[web.WebSocketResponse, str])
-"""The open sockets and the address that each comes from."""
+"""The open sockets and who opened each; see `guard.caller`."""
 
 
 class Outbox:
@@ -222,7 +222,7 @@ async def opened(request: web.Request, most_bytes: int) -> AsyncIterator[web.Web
         StudioFull: There are too many.
         RateLimited: There are too many from there.
     """
-    sockets, address = request.app[SOCKETS], request.remote or ""
+    sockets, address = request.app[SOCKETS], caller(request)
     admit(address, sockets.values(), request.app[SPEC].limits)
     socket = web.WebSocketResponse(max_msg_size=most_bytes, heartbeat=HEARTBEAT_SECONDS, compress=False)
     sockets[socket] = address
@@ -238,8 +238,8 @@ def admit(address: str, others: Collection[str], limits: LimitsSpec) -> None:
     """Let one more socket in.
 
     Args:
-        address: Where it comes from.
-        others: Where those that are open come from.
+        address: Who opens it; see `guard.caller`.
+        others: Who opened those that are open.
         limits: The configuration.
 
     Raises:
@@ -248,7 +248,7 @@ def admit(address: str, others: Collection[str], limits: LimitsSpec) -> None:
     """
     if len(others) >= limits.sockets:
         raise StudioFull
-    if not is_loopback(address) and sum(other == address for other in others) >= limits.sockets_per_address:
+    if address and sum(other == address for other in others) >= limits.sockets_per_address:
         raise RateLimited("There are too many visits from your network.")
 
 

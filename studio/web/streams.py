@@ -1,6 +1,7 @@
 """Streams to RTMP servers (wire contract D): ``/start_stream/{id}``, ``/stop_stream/{id}``, ``/streams``.
 
-Answers in the shape that clients of such services know: ``{"detail": sentence}`` where something went wrong.
+With a token configured only the operator starts and stops them. Answers in the shape that clients of such services
+know: ``{"detail": sentence}`` where something went wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from studio.source import Recording
 from studio.streams import StreamCard, Streams
 from studio.uploads import FileNotFound
 from studio.web.bodies import read_json
-from studio.web.guard import in_detail, is_loopback, is_private
+from studio.web.guard import check_operator, in_detail, is_loopback, is_private
 from studio.web.keys import HOST, LIBRARY, SPEC, STATS
 from studio.web.uploads import find_avatar, find_sound
 
@@ -114,6 +115,7 @@ def _number(body: Mapping[str, object], key: str, usual: float) -> float:
 async def start_stream(request: web.Request) -> web.Response:
     """Answer ``POST /start_stream/{id}`` when the stream is live."""
     app, name = request.app, request.match_info["id"]
+    check_operator(request, is_open=not app[SPEC].server.token)
     wish = read_wish(await read_json(request))
     app[STREAMS].check_free(name)
     try:
@@ -145,6 +147,7 @@ async def _avatar_of(app: web.Application, source_path: str) -> str:
 async def stop_stream(request: web.Request) -> web.Response:
     """Answer ``DELETE /stop_stream/{id}`` when everything was sent."""
     name = request.match_info["id"]
+    check_operator(request, is_open=not request.app[SPEC].server.token)
     await request.app[STREAMS].stop(name)
     return web.json_response({"message": f"Stream {name} stopped"})
 

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import logging
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TypeVar
+from collections import Counter
+from collections.abc import Sequence
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
-from studio.errors import AvatarNotFound, BadMessage, StudioFull
-from studio.uploads import Sound, check_size
-from studio.web.bodies import BROKEN, PATIENCE
+from studio.errors import AvatarNotFound
+from studio.uploads import Sound
+from studio.web.forms import BUSY, FileField, in_thread, read_form
 from studio.web.guard import check_page, in_detail
-from studio.web.keys import FILES, GUESTS, SPEC, STORE
+from studio.web.keys import GUESTS, SPEC, STORE
 
-log = logging.getLogger(__name__)
-
-PIECE_BYTES = 1 << 18
-"""Of an upload that are written at once."""
-SLOWEST = 16_384
-"""Bytes a second below which an upload is given up: it keeps others from theirs."""
-UPLOADS = 8
-"""Requests that may upload at once."""
 FIELDS = {"audio": "audio_path", "source": "source_path"}
 """Field of the form -> what the answer calls its path."""
 PREPARE_LIMIT = 60.0
 """Seconds that a request waits for a portrait's preparation."""
-
-T = TypeVar("T")
-BUSY = web.AppKey("BUSY", asyncio.Semaphore)
-
-
-async def in_thread(app: web.Application, work: Callable[..., T], *arguments: object) -> T:
-    """Run what touches files in the threads for that; cancelling stops waiting, not the work."""
-    return await asyncio.get_running_loop().run_in_executor(app[FILES], work, *arguments)
 
 
 async def find_sound(app: web.Application, path: str) -> Sound:
@@ -72,74 +53,20 @@ async def upload(request: web.Request) -> web.Response:
     return web.json_response(answer)
 
 
-async def receive(request: web.Request, fields: Sequence[str]) -> dict[str, str]:
-    """Keep the files of a form and return the paths to name them by, under the names of `FIELDS`; at least one.
+async def receive(request: web.Request, names: Sequence[str]) -> dict[str, str]:
+    """Keep the files of a form and return the paths to name them by, called as in `FIELDS`; raises as `read_form`.
 
-    Raises:
-        BadMessage: It is no form, has other fields than ``fields``, or one twice, or it stopped half way.
-        BadAudio: A recording is none.
-        BadPortrait: A picture is none.
-        TooLarge: A file is too large, or too long.
-        StudioFull: Too many files are being uploaded, or were.
+    Args:
+        request: With the form.
+        names: Fields that it may have.
     """
-    known = " or ".join(fields)
-    if not request.content_type.startswith("multipart/"):
-        raise BadMessage(f"Send a form (multipart/form-data) with a file in {known}.")
-    busy = request.app[BUSY]
-    if busy.locked():
-        raise StudioFull("Too many files are being uploaded. Please try again shortly.")
-    async with busy:
-        try:
-            answer = await _read_form(request, fields)
-        except (ValueError, AssertionError, *BROKEN) as error:  # what aiohttp makes of forms that are none
-            raise BadMessage("The form cannot be read.", detail=type(error).__name__) from error
-        except TimeoutError:
-            raise BadMessage("The upload has stopped. Send it again.") from None
-    if not answer:
-        raise BadMessage(f"Send a file in the field {known}.")
-    return answer
-
-
-async def _read_form(request: web.Request, fields: Sequence[str]) -> dict[str, str]:
-    answer: dict[str, str] = {}
-    form = await request.multipart()
-    while True:
-        async with asyncio.timeout(PATIENCE):
-            part = await form.next()
-        if part is None:
-            return answer
-        field = part.name if isinstance(part, BodyPartReader) else None
-        if not isinstance(part, BodyPartReader) or field is None or field not in fields or FIELDS[field] in answer:
-            raise BadMessage(f"The form may have the fields {' and '.join(fields)}, each once.")
-        answer[FIELDS[field]] = await _keep(request.app, part, field)
-
-
-async def _keep(app: web.Application, part: BodyPartReader, field: str) -> str:
-    """Write a part to a draft and have it checked; whatever happens, no draft stays."""
-    store, limits = app[STORE], app[SPEC].limits
-    name = part.filename or ""
-    limit, keep = (
-        (limits.sound_bytes, store.keep_sound) if field == "audio" else (limits.picture_bytes, store.keep_portrait)
-    )
-    draft, loop = await in_thread(app, store.draft), asyncio.get_running_loop()
-    try:
-        count, began = 0, loop.time()
-        while True:
-            async with asyncio.timeout_at(min(loop.time(), began + count / SLOWEST) + PATIENCE):
-                piece = await part.read_chunk(PIECE_BYTES)
-            if not piece:
-                break
-            count += len(piece)
-            check_size(count, limit)
-            await in_thread(app, _append, draft, piece)
-        return await in_thread(app, keep, draft, name)
-    finally:
-        app[FILES].submit(draft.unlink, True)
-
-
-def _append(path: Path, piece: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(piece)
+    store, limits = request.app[STORE], request.app[SPEC].limits
+    files = {
+        "audio": FileField(store.keep_sound, limits.sound_bytes),
+        "source": FileField(store.keep_portrait, limits.picture_bytes),
+    }
+    form = await read_form(request, {name: files[name] for name in names})
+    return {FIELDS[name]: path for name, path in form.items()}
 
 
 @in_detail
@@ -166,7 +93,7 @@ async def report(request: web.Request) -> web.Response:
 
 def add_uploads(app: web.Application) -> None:
     """Add the routes."""
-    app[BUSY] = asyncio.Semaphore(UPLOADS)
+    app[BUSY] = Counter()
     base = app[SPEC].server.base
     app.router.add_post(base + "/upload", upload)
     app.router.add_get(base + "/api/portraits", report)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from studio.host import SessionHost
-from studio.web import bodies, uploads
+from studio.web import bodies, forms
 from studio.web.recorder import Recorder
 from tests.inside import Inside
 from tests.integration.conftest import soon
@@ -95,7 +95,7 @@ async def test_half_a_body_is_not_waited_for(studio: Inside, path: str, monkeypa
 
 async def test_upload_that_drips_is_given_up(studio: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then would keep one of the few places for ever."""
-    monkeypatch.setattr(uploads, "PATIENCE", 0.3)
+    monkeypatch.setattr(forms, "PATIENCE", 0.3)
     reader, writer = await asyncio.open_connection("127.0.0.1", studio.port)
     writer.write(request("/upload", b"--B\r\n" + FIELD + b"\r\n\r\nRIFF", FORM, length=1_000_000))
     answer, began = asyncio.create_task(reader.read()), time.monotonic()
