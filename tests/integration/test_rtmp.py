@@ -332,9 +332,29 @@ async def test_portraits_are_configured_ones_or_uploads_and_nothing_else(house: 
 
 
 async def test_other_shapes_arrive(house: Inside, server: RtmpServer) -> None:
-    await start(house, "hd", server.url(KEY), width=640, height=360, fps=30, video_bitrate=400_000)
+    shape = {"width": 640, "height": 360, "fps": 30, "video_bitrate": 150_000, "audio_bitrate": 32_000}
+    await start(house, "hd", server.url(KEY), **shape, key_frame_interval=0.5)
     seen = await probe(server.url(KEY))
     assert (seen["video"]["width"], seen["video"]["height"], seen["video"]["r_frame_rate"]) == (640, 360, "30/1")
+    await played(house, "hd", 120)
+    await ask(house, "DELETE", "/stop_stream/hd")
+    video, sound = packets_of(server.tapes[0], "video"), packets_of(server.tapes[0], "audio")
+    keys = [at for at, _, is_key in video if is_key]
+    assert len(keys) >= 7 and all(later - sooner == pytest.approx(0.5, abs=0.04) for sooner, later in pairwise(keys))
+    assert bits_per_second(video) < 1.3 * shape["video_bitrate"]
+    assert bits_per_second(sound) < 1.3 * shape["audio_bitrate"]
+
+
+def packets_of(tape: Path, kind: str) -> list[tuple[float, int, bool]]:
+    """Return seconds, bytes and whether a picture stands for itself, of each packet."""
+    with av.open(str(tape), "r") as film:
+        stream = next(stream for stream in film.streams if stream.type == kind)
+        packets = [packet for packet in film.demux(stream) if packet.size]
+        return [(float((packet.pts or 0) * packet.time_base), packet.size, packet.is_keyframe) for packet in packets]
+
+
+def bits_per_second(packets: list[tuple[float, int, bool]]) -> float:
+    return 8 * sum(size for _, size, _ in packets) / (packets[-1][0] - packets[0][0])
 
 
 async def test_studio_that_ends_sends_what_it_has_and_leaves_nothing(tmp_path: Path, server: RtmpServer) -> None:
