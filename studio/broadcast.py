@@ -40,7 +40,7 @@ class Keyframes:
 
     def is_due(self, now: float) -> bool:
         """Tell whether the picture that is encoded ``now`` has to be one."""
-        return now - self._made >= self._gap
+        return now - self._made > self._gap
 
     def made(self, now: float) -> None:
         """One was made: everybody who has asked gets it."""

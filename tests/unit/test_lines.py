@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+
+from studio.errors import BadMessage, OfferInvalid, SessionNotFound, StudioFull
+from studio.line import Line
+from studio.lines import Lines, RestartRefused, TagMismatch, TagMissing
+from studio.messages import Candidate
+from studio.spec import IceSpec, MediaSpec
+from studio.stats import Stats
+from studio.trickle import Fragment
+from tests.fakes import until
+
+OFFER = "v=0\r\na=ice-ufrag:abcd\r\n"
+NOTHING = Fragment(frozenset(), ())
+
+
+class FakeLine(Line):
+    """Answers without a network."""
+
+    def __init__(self) -> None:
+        super().__init__(IceSpec(), MediaSpec(), "127.0.0.1", {}, None, Stats())
+        self.candidates: list[Candidate] = []
+
+    async def accept(self, sdp: str) -> str:
+        if not sdp:
+            raise OfferInvalid
+        return "answer"
+
+    def add_candidate(self, candidate: Candidate) -> None:
+        if not candidate.candidate:
+            raise BadMessage
+        self.candidates.append(candidate)
+
+
+async def test_connection_is_known_by_names_that_nobody_guesses() -> None:
+    lines = Lines(2, 60)
+    first, second = [await lines.open(FakeLine(), OFFER) for _ in range(2)]
+    assert first.sdp == "answer" and len({first.id, second.id, first.tag, second.tag}) == 4
+    assert len(first.id) >= 24 and first.tag[0] == first.tag[-1] == '"'
+    with pytest.raises(StudioFull):
+        await lines.open(FakeLine(), OFFER)
+    await lines.close(first.id)
+    with pytest.raises(SessionNotFound):
+        await lines.close(first.id)
+    assert len(lines) == 1
+    await lines.aclose()
+    await lines.aclose()
+    await until(lambda: not len(lines))
+
+
+async def test_offer_that_is_refused_takes_no_place_and_is_closed() -> None:
+    lines, line = Lines(1, 60), FakeLine()
+    with pytest.raises(OfferInvalid):
+        await lines.open(line, "")
+    assert not len(lines) and line.state == "closed"
+
+
+async def test_connection_that_does_not_come_about_is_forgotten() -> None:
+    lines, line = Lines(1, 0.0), FakeLine()
+    opened = await lines.open(line, OFFER)
+    await until(lambda: not len(lines))
+    await line.aclose()
+    with pytest.raises(SessionNotFound):
+        lines.trickle(opened.id, "*", NOTHING)
+
+
+async def test_connection_that_hangs_up_is_forgotten() -> None:
+    lines, line = Lines(1, 60), FakeLine()
+    await lines.open(line, OFFER)
+    await line.hang_up()
+    await until(lambda: not len(lines))
+
+
+async def test_candidates_are_taken_from_who_knows_the_tag() -> None:
+    lines, line = Lines(1, 60), FakeLine()
+    opened = await lines.open(line, OFFER)
+    ours, one = frozenset({"abcd"}), Candidate("candidate:1", "0")
+    for tags in ("*", opened.tag, f' "x", {opened.tag} '):
+        lines.trickle(opened.id, tags, Fragment(ours, (one,)))
+    assert line.candidates == [one] * 3
+    for tags, fragment, error in (
+        ("", NOTHING, TagMissing),
+        ('"x"', NOTHING, TagMismatch),
+        (opened.tag.strip('"'), NOTHING, TagMismatch),
+        (f"W/{opened.tag}", NOTHING, TagMismatch),
+        ("*", Fragment(frozenset({"anew"}), (one,)), RestartRefused),
+        ("*", Fragment(ours, (Candidate(""),)), BadMessage),
+    ):
+        with pytest.raises(error):
+            lines.trickle(opened.id, tags, fragment)
+    assert len(line.candidates) == 3
+    await lines.aclose()
