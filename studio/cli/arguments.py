@@ -8,7 +8,7 @@ from pathlib import Path
 
 import studio
 
-COMMANDS = ("serve", "render", "prepare", "check", "build", "test")
+COMMANDS = ("serve", "render", "prepare", "check", "export", "build", "test")
 EXAMPLES = """examples:
   start_studio.py                                     start the studio on http://localhost:8080
   start_studio.py --port 9000 --verbose
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _render(commands.add_parser("render", parents=[common], help="an avatar speaks a sound file into an mp4"))
     _prepare(commands.add_parser("prepare", parents=[common], help="turn a portrait into an avatar, with a report"))
     commands.add_parser("check", parents=[common], help="what runs here, what is missing, and the remedy")
+    _export(commands.add_parser("export", parents=[common], help="make ONNX networks of weights released for PyTorch"))
     _build(commands.add_parser("build", parents=[common], help="make TensorRT engines of a checkpoint for this GPU"))
     tests = commands.add_parser("test", help="run the tests; further arguments go to pytest")
     tests.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
@@ -94,6 +95,15 @@ def _build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("engine", choices=("ditto", "musetalk"), help="whose networks")
     parser.add_argument(
         "--checkpoint", type=Path, metavar="DIR", help="folder of the networks (default: the engine's own)"
+    )
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("engine", choices=("musetalk",), help="whose networks")
+    parser.add_argument("--weights", required=True, type=Path, metavar="DIR", help="folder of the released files")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where they go (default: checkpoints/musetalk)")
+    parser.add_argument(
+        "--allow-small-networks", action="store_true", help="take networks that are far too small: stand-ins for tests"
     )
 
 

