@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import studio
+from studio.cli.clientoptions import EPILOG, add_options
 
-COMMANDS = ("serve", "render", "prepare", "check", "export", "build", "test")
+COMMANDS = ("serve", "render", "client", "prepare", "check", "export", "build", "test")
 EXAMPLES = """examples:
   start_studio.py                                     start the studio on http://localhost:8080
   start_studio.py --port 9000 --verbose
   start_studio.py prepare --image me.jpg --id me      turn a photo into an avatar and say how good it is
   start_studio.py render --avatar mira --audio speech.wav --output talk.mp4
+  start_studio.py client --avatar mira --audio_path speech.wav --report measured.html
   start_studio.py check                               what runs here, what is missing, and the remedy
 """
 
@@ -49,6 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--log-format", choices=("text", "json"), default="text", help="json is for machines")
     _serve(commands.add_parser("serve", parents=[common], help="start the studio (what happens without a command)"))
     _render(commands.add_parser("render", parents=[common], help="an avatar speaks a sound file into an mp4"))
+    client = commands.add_parser(
+        "client",
+        parents=[common],
+        help="visit a studio and measure what it sends",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_options(client)
     _prepare(commands.add_parser("prepare", parents=[common], help="turn a portrait into an avatar, with a report"))
     commands.add_parser("check", parents=[common], help="what runs here, what is missing, and the remedy")
     _export(commands.add_parser("export", parents=[common], help="make ONNX networks of weights released for PyTorch"))

@@ -89,7 +89,9 @@ class ImageSocket:
     def _start(self, body: Mapping[str, object]) -> None:
         if self._stream is not None and not self._stream.done():
             raise BadMessage("A stream is active already. Stop it first.")
-        self._stream = asyncio.create_task(self._stream_out(read_wish(body)))
+        is_gallerys = body.get("avatar_id") is not None
+        wish = read_wish(body, required=("audio_path", "avatar_id" if is_gallerys else "source_path"))
+        self._stream = asyncio.create_task(self._stream_out(wish))
 
     async def _stop(self) -> None:
         """End the session; the stream's task then says so."""
@@ -132,7 +134,7 @@ class ImageSocket:
         """Find what is wished for, take a seat, and say that the stream begins."""
         app = self._app
         sound = await find_sound(app, wish.audio_path)
-        avatar_id = await find_avatar(app, wish.source_path, wish.engine)
+        avatar_id = wish.avatar_id or await find_avatar(app, wish.source_path, wish.engine)
         loaded = app[GUESTS].get(avatar_id)
         images = dataclasses.replace(wish.images, count=sound.beats)
         output = ImageOutput(images, loaded.avatar.idle(0), app[STATS])

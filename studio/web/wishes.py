@@ -34,6 +34,8 @@ class Wish:
 
     audio_path: str
     source_path: str
+    avatar_id: str
+    """Of the gallery, in place of a portrait."""
     engine: str
     setup: Mapping[str, object]
     """For the engine: ``setup_kwargs``."""
@@ -51,7 +53,7 @@ def read_wish(body: Mapping[str, object], required: Sequence[str] = ("audio_path
     Raises:
         BadMessage: A path is missing, or something is of another kind than the contract says.
     """
-    paths = {key: _text(body, key) for key in ("audio_path", "source_path", "engine")}
+    paths = {key: _text(body, key) for key in ("audio_path", "source_path", "avatar_id", "engine")}
     if missing := [key for key in required if not paths[key]]:
         raise BadMessage(f"Send {' and '.join(missing)}.")
     setup, run = _section(body, "setup_kwargs"), _section(body, "run_kwargs")
@@ -64,6 +66,7 @@ def read_wish(body: Mapping[str, object], required: Sequence[str] = ("audio_path
     return Wish(
         audio_path=paths["audio_path"],
         source_path=paths["source_path"],
+        avatar_id=paths["avatar_id"],
         engine=paths["engine"] or "auto",
         setup=options,
         scale=scale if "frame_scale" in run else None,

@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"preparation", "scheduler", "weights"},
             {"library"},
             {"timeline", "source", "output", "lookup", "guests", "uploads", "seats"},
-            {"pipeline", "encode", "microphone", "gathering", "voice"},
+            {"additions", "pipeline", "encode", "microphone", "gathering", "voice"},
             {"surgery", "outlet", "floor", "tally"},
             {"line", "outputs"},
             {"peer", "broadcast"},
@@ -44,7 +44,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     )
 )
 """From the ground up: imports go to a lower layer, never sideways and never up."""
-PACKAGES = frozenset({"engines", "config", "outputs", "web", "cli"})
+PACKAGES = frozenset({"engines", "config", "outputs", "web", "client", "cli"})
 """Folders, whose own files may import each other; `engines` only within one engine."""
 FENCES: dict[str, frozenset[str]] = {
     "aiohttp": frozenset({"web", "client"}),
@@ -56,13 +56,13 @@ FENCES: dict[str, frozenset[str]] = {
     ),
     "cryptography": frozenset({"surgery"}),
     "cv2": frozenset({"picture", "engines", "cli"}),
-    "jinja2": frozenset({"web"}),
+    "jinja2": frozenset({"web", "client"}),
     "numba": frozenset({"engines"}),
     **dict.fromkeys(("cuda", "google", "onnx", "onnxruntime", "pycuda", "tensorrt"), frozenset({"engines"})),
     **dict.fromkeys(("diffusers", "safetensors", "torch", "transformers"), frozenset({"engines"})),
     "numpy": frozenset(
         {
-            "audio", "beat", "cli", "encode", "engine", "engines", "footage", "microphone", "outlet",
+            "audio", "beat", "cli", "client", "encode", "engine", "engines", "footage", "microphone", "outlet",
             "outputs", "pacer", "line", "picture", "pipeline", "recording", "scheduler", "session", "source",
             "timeline", "voice",
         }
