@@ -23,7 +23,8 @@ RETRY_AFTER_SECONDS = 5
 BURST_SECONDS = 5.0
 """A visitor may send this many seconds' worth of messages at once."""
 _HOST = re.compile(r"[\w.-]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?")
-_WORDS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+WORDS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+"""What aiohttp itself refuses: status -> code."""
 
 
 @web.middleware
@@ -35,7 +36,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        word = _WORDS.get(error.status, "bad_request" if error.status < 500 else "internal")
+        word = WORDS.get(error.status, "bad_request" if error.status < 500 else "internal")
         return error_response(error.status, word, f"{error.reason}.", retryable=False, headers=_allow(error))
     except StudioError as error:
         log.info("%s %s: %s", request.method, _route(request), error)

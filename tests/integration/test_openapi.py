@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from aiortc import RTCPeerConnection
 from openapi_spec_validator import validate
 
 import studio as package
+from studio.spec import ServerSpec
 from studio.web.keys import HOST, LIBRARY
 from studio.web.openapi import document
 from tests.clerk import Clerk
@@ -188,6 +190,7 @@ async def gallery(clerk: Clerk, folder: Path) -> None:
         tag = answer.headers["ETag"]
     await clerk.ask("GET", "/api/avatars/ada/still", 304, headers={"If-None-Match": tag})
     await clerk.ask("GET", "/api/avatars/nobody/still", 404)
+    await clerk.ask("GET", "/api/avatars/ada/nonsense", 404)
     await clerk.ask("GET", "/api/sessions", 200)
     await clerk.ask("GET", "/api/ice-servers", 200)
 
@@ -310,6 +313,25 @@ async def described() -> bytes:
     sdp: str = pc.localDescription.sdp
     await pc.close()
     return sdp.encode()
+
+
+async def test_operators_routes_say_so(clerk: Clerk, tmp_path: Path) -> None:
+    """With a token configured they want it from everybody who is not on this machine."""
+    server = ServerSpec(token="0123456789abcdef")
+    async with inside(dataclasses.replace(spec_of(tmp_path), server=server)) as guarded:
+        strict = Clerk(guarded, clerk.told)
+        told = [
+            (method, path)
+            for method, path, one in operations(clerk.told)
+            if {"operator": []} in one.get("security", ())
+        ]
+        assert ("POST", "/start_stream/{id}") in told
+        for method, path in told:
+            place, foreign = path.replace("{id}", "demo"), {"X-Forwarded-For": "203.0.113.7"}
+            await strict.ask(method, place, 401, headers=foreign)
+            login = foreign | {"Authorization": "Bearer 0123456789abcdef"}
+            async with guarded.client.request(method, guarded.url(place), headers=login) as answer:
+                assert answer.status in (400, 404), await answer.text()
 
 
 FAMILIES: dict[str, Callable[[Clerk, Path], Awaitable[None]]] = {

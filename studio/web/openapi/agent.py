@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from studio.errors import BadAudio, BadMessage, SessionNotFound, StudioFull, TooLarge
+from studio.errors import BadAudio, BadMessage, RateLimited, SessionNotFound, StudioFull, TooLarge
 from studio.spec import StudioSpec
 from studio.web.openapi.terms import Content, Operation, Reply, in_path, number, record, text
 from studio.web.openapi.uploads import sound_file
@@ -22,5 +22,5 @@ def operations(spec: StudioSpec) -> Iterator[Operation]:
         {202: Reply("It waits for its turn.", Content(queued, example=example))},
         parameters=(in_path("id", "The session.", text()),),
         body=Content(record({"audio": sound_file(spec.limits)}), "multipart/form-data"),
-        raises=(BadMessage, BadAudio, SessionNotFound, TooLarge, StudioFull),
+        raises=(BadMessage, BadAudio, SessionNotFound, TooLarge, StudioFull, RateLimited),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from studio.errors import StudioError, Unauthorized
 from studio.spec import StudioSpec
 from studio.web.keys import SPEC
 from studio.web.openapi import agent, gallery, health, oneshot, streams, uploads, whep
-from studio.web.openapi.terms import Content, Json, Operation, Reply, flag, record, ref, text
+from studio.web.openapi.terms import OPERATOR, Content, Json, Operation, Reply, flag, record, ref, text
 from studio.web.pages import Asset, asset, respond
 
 FAMILIES = (gallery, uploads, oneshot, agent, whep, streams, health)
@@ -21,7 +21,8 @@ DOCUMENT = web.AppKey("DOCUMENT", Asset)
 ABOUT = """\
 Give a voice a face: somebody speaks, and an avatar is seen speaking it.
 
-These are the studio's HTTP routes; its WebSockets are described in `docs/protocols.md`. Nobody has to log in. What a
+These are the studio's HTTP routes; its WebSockets are described in `docs/protocols.md`. Nobody has to log in, but for
+what is the operator's business: who asks from the studio's own machine, or has its token. What a
 browser sends on behalf of another site's page is refused unless that site is listed in `server.origins`; a studio bound
 to loopback answers to loopback names only. Whoever is told the id of a session, or the random path of an upload, may
 use it: such names are told to nobody else.
@@ -30,6 +31,13 @@ Errors are JSON, with a sentence that a person can act on: `{"error": {...}}`, o
 were made for other people's clients.
 """
 
+SCHEMES: Json = {
+    OPERATOR: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The configuration's token, where it has one.",
+    }
+}
 SCHEMAS: Json = {
     "Error": record(
         {
@@ -65,7 +73,7 @@ def write_document(spec: StudioSpec) -> dict[str, object]:
         "servers": [{"url": ".", "description": "Where this document lies."}],
         "tags": [{"name": family.TAG, "description": family.ABOUT} for family in FAMILIES],
         "paths": paths,
-        "components": {"schemas": SCHEMAS, "responses": _responses()},
+        "components": {"schemas": SCHEMAS, "responses": _responses(), "securitySchemes": SCHEMES},
         "security": [{}],
     }
 

@@ -11,6 +11,7 @@ from studio.errors import (
     BadJson,
     BadMessage,
     BadPortrait,
+    OperatorOnly,
     StudioFull,
     TooLarge,
 )
@@ -46,6 +47,9 @@ START: Json = {
     "source_path": text("Instead: a portrait's path, or an avatar's source."),
     "audio_path": SOUND_PATH,
     "loop": flag("Speak the recording again and again.", default=False),
+    "sound_device": flag(
+        "Speak what this machine's microphone hears; `rtmp.sound_device` must name it.", default=False
+    ),
     "width": number("Even.", **within(RANGES["width"]), default=USUAL.width),
     "height": number("Even.", **within(RANGES["height"]), default=USUAL.height),
     "fps": number("Pictures a second.", **within(RANGES["fps"]), default=USUAL.fps),
@@ -79,7 +83,7 @@ def operations(spec: StudioSpec) -> Iterator[Operation]:
         "stopStream", "DELETE", "/stop_stream/{id}", TAG, "Stop a stream",
         {200: Reply("Everything was sent.", Content(record({"message": text()}, example={"message": STOPPED})))},
         parameters=(ID,),
-        raises=(StreamNotFound,),
+        raises=(StreamNotFound, OperatorOnly),
         in_detail=True,
     )  # fmt: skip
     example = {
@@ -110,7 +114,7 @@ def _start() -> Operation:
         body=Content(body, example={"avatar_id": "mira", "rtmp_url": "rtmp://127.0.0.1/live/key"}),
         raises=(
             BadMessage, BadJson, BadAudio, BadPortrait, AvatarNotFound, TooLarge, RtmpRefused, AvatarNotReady,
-            StudioFull,
+            StudioFull, OperatorOnly,
         ),
         in_detail=True,
     )  # fmt: skip

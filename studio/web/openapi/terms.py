@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from studio.errors import RateLimited, StudioError, StudioFull
+from studio.errors import OperatorOnly, StudioError
+from studio.web.guard import WORDS, retry_headers
 
 Json = Mapping[str, object]
 """A part of the document."""
@@ -147,6 +148,8 @@ class Operation:
         written: dict[str, object] = {"operationId": self.id, "tags": [self.tag], "summary": self.summary}
         if self.about:
             written["description"] = self.about
+        if OperatorOnly in self.raises:
+            written["security"] = [{OPERATOR: []}, {}]
         if self.parameters:
             written["parameters"] = list(self.parameters)
         if self.body:
@@ -168,16 +171,21 @@ class Operation:
     def _failure(self, status: str, errors: Sequence[type[StudioError]]) -> Json:
         """Return the response object of one status: its words, and what each means."""
         about = "\n".join(f"- `{error.code}`: {error.default}" for error in errors)
-        shape = ref("Detail") if self.in_detail else _error(errors)
+        shape = ref("Detail") if self.in_detail else _error(int(status), errors)
         content = Content({"anyOf": [shape, ref("Error")]} if status in ANY else shape)
-        may_wait = any(issubclass(error, StudioFull | RateLimited) for error in errors)
-        return Reply(about, content, {"Retry-After": "Seconds to wait."} if may_wait else {}).write()
+        headers = {name: HEADERS[name] for error in errors for name in retry_headers(error())}
+        return Reply(about, content, headers).write()
 
 
+HEADERS = {"Retry-After": "Seconds to wait.", "WWW-Authenticate": "How to say that it is the operator who asks."}
+"""What `guard.retry_headers` adds to refusals."""
+OPERATOR = "operator"
+"""The name of the operator's token among the security schemes."""
 ANY = {"403": "Unauthorized", "500": "Internal"}
 """What any route can answer: status -> name among the document's responses."""
 
 
-def _error(errors: Sequence[type[StudioError]]) -> Json:
-    words = record({"code": text(enum=sorted({error.code for error in errors}))})
+def _error(status: int, errors: Sequence[type[StudioError]]) -> Json:
+    codes = {error.code for error in errors} | ({WORDS[status]} if status in WORDS else set())
+    words = record({"code": text(enum=sorted(codes))})
     return {"allOf": [ref("Error"), record({"error": words})]}

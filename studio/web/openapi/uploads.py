@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from studio.engine import ENGINES
-from studio.errors import BadAudio, BadMessage, BadPortrait, StudioFull, TooLarge, Unauthorized
+from studio.errors import BadAudio, BadMessage, BadPortrait, RateLimited, StudioFull, TooLarge, Unauthorized
 from studio.recording import CONTAINERS
 from studio.spec import LimitsSpec, StudioSpec
 from studio.uploads import MAX_PATH, PICTURES, PREFIX, FileNotFound
@@ -27,10 +27,10 @@ TAG = "uploads"
 ABOUT = "Recordings and portraits that visitors bring. Each gets a random name, which only its owner is told."
 
 SOUND_PATH: Json = text(
-    f"A recording: from `POST /upload`, or of a media root. {', '.join(CONTAINERS)}.", maxLength=MAX_PATH
+    f"A recording: from `POST /upload`, or of a media root. {', '.join(CONTAINERS)}.", minLength=1, maxLength=MAX_PATH
 )
 PORTRAIT_PATH: Json = text(
-    f"A portrait: from `POST /upload`, or of a media root. {', '.join(PICTURES)}.", maxLength=MAX_PATH
+    f"A portrait: from `POST /upload`, or of a media root. {', '.join(PICTURES)}.", minLength=1, maxLength=MAX_PATH
 )
 ENGINE: Json = text(
     "What animates the portrait; `auto`: the best that can run.", enum=["auto", *ENGINES], default="auto"
@@ -60,7 +60,7 @@ def operations(spec: StudioSpec) -> Iterator[Operation]:
         about=f"What is not used for {spec.limits.upload_seconds:g} s is forgotten. A portrait's preparation begins.",
         parameters=(in_query("engine", "For which the portrait is prepared.", ENGINE),),
         body=Content(form, "multipart/form-data"),
-        raises=(BadMessage, BadAudio, BadPortrait, TooLarge, StudioFull),
+        raises=(BadMessage, BadAudio, BadPortrait, TooLarge, StudioFull, RateLimited),
         in_detail=True,
     )  # fmt: skip
     finding = record({"subject": text("What was judged."), "good": flag(), "text": text("A sentence.")})
