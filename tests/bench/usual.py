@@ -32,7 +32,7 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from numpy.typing import NDArray
 
-from studio import cli, peer, picture, session
+from studio import cli, line, peer, picture, session
 from studio.beat import BEAT_SECONDS, Beat
 from studio.encode import VIDEO_TICKS, VIDEO_TIME_BASE, Relay, audio_frames
 from studio.outlet import Outlet, PacketTrack
@@ -110,7 +110,7 @@ class UsualPeer(peer.Peer):
             while True:
                 frame = await track.recv()
                 now = time.monotonic()
-                if isinstance(frame, av.AudioFrame):
+                if isinstance(frame, av.AudioFrame) and self._on_audio is not None:
                     with self._stats.stage("hear"):
                         self._on_audio(self.microphone.hear(frame, now), now)
 
@@ -153,7 +153,8 @@ async def stock_pool(application: web.Application) -> AsyncIterator[None]:
 
 
 REPLACED: dict[Any, dict[str, object]] = {
-    peer: {"Outlet": UsualOutlet, "use_relay": stock_sender, "use_ear": stock_receiver, "make_encoder": no_encoder},
+    line: {"use_relay": stock_sender, "use_ear": stock_receiver},
+    peer: {"Outlet": UsualOutlet, "make_encoder": no_encoder},
     session: {"Peer": UsualPeer},
     app: {"_pool": stock_pool},
     aiortc.rtcrtpsender: {"get_encoder": timed_encoder},
