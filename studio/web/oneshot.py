@@ -18,7 +18,7 @@ from studio.uploads import FileNotFound
 from studio.web.bodies import read_json
 from studio.web.guard import in_detail
 from studio.web.keys import GUESTS, HOST, SPEC
-from studio.web.uploads import find_avatar, find_sound
+from studio.web.uploads import PREPARE_LIMIT, find_sound, invite
 from studio.web.wishes import Wish, read_wish
 
 log = logging.getLogger(__name__)
@@ -45,8 +45,9 @@ async def offer(request: web.Request) -> web.Response:
     try:
         avatar_id = asked.avatar_id or app[GUESTS].first_id
         if wish.source_path:
-            avatar_id = await find_avatar(app, wish.source_path, wish.engine)
-        sound = None if is_conversation else await find_sound(app, wish.audio_path)
+            avatar_id = await invite(app, wish.source_path, wish.engine)
+        sound = None if is_conversation else await find_sound(app, wish.audio_path)  # before the long wait
+        await app[GUESTS].ready(avatar_id, PREPARE_LIMIT)
     except FileNotFound as error:
         raise BadMessage(error.message) from error
     source = Recording.of_file(sound.path, sound.container, app[SPEC].limits.sound_seconds) if sound else None

@@ -35,9 +35,20 @@ async def find_avatar(app: web.Application, path: str, engine: str = "auto", lim
         AvatarNotReady: It is not prepared within ``limit`` seconds, or cannot run here.
         StudioFull: Too many portraits wait to be prepared.
     """
-    avatar_id = app[GUESTS].invite(await in_thread(app, app[STORE].portrait, path), engine)
+    avatar_id = await invite(app, path, engine)
     await app[GUESTS].ready(avatar_id, limit)
     return avatar_id
+
+
+async def invite(app: web.Application, path: str, engine: str = "auto") -> str:
+    """Return the id of the avatar that the portrait at ``path`` is or becomes, without waiting for that.
+
+    Raises:
+        BadMessage: The path's ending is no picture's, or there is no such engine.
+        FileNotFound: There is no such file.
+        StudioFull: Too many portraits wait to be prepared.
+    """
+    return app[GUESTS].invite(await in_thread(app, app[STORE].portrait, path), engine)
 
 
 @in_detail
@@ -49,7 +60,7 @@ async def upload(request: web.Request) -> web.Response:
     app = request.app
     answer = await receive(request, tuple(FIELDS))
     if source := answer.get("source_path"):
-        app[GUESTS].invite(await in_thread(app, app[STORE].portrait, source), request.query.get("engine", "auto"))
+        await invite(app, source, request.query.get("engine", "auto"))
     return web.json_response(answer)
 
 
@@ -74,8 +85,7 @@ async def report(request: web.Request) -> web.Response:
     """Answer ``GET /api/portraits?source_path=``: how the preparation goes, and what came of it, in words."""
     check_page(request)  # asking begins it
     app, engine = request.app, request.query.get("engine", "auto")
-    path = await in_thread(app, app[STORE].portrait, request.query.get("source_path", ""))
-    avatar_id = app[GUESTS].invite(path, engine)
+    avatar_id = await invite(app, request.query.get("source_path", ""), engine)
     try:
         guest = app[GUESTS].guest(avatar_id)
     except AvatarNotFound:  # the portrait of an avatar of the gallery

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -223,6 +224,20 @@ async def test_offer_that_makes_no_sense_gives_its_seat_back(studio: Inside, sou
     async with studio.client.post(studio.url("/webrtc/offer"), json=body) as answer:
         assert answer.status == 400 and "offer" in (await answer.json())["detail"]
     assert await studio.is_empty() and not studio.app[HOST]._visitors
+
+
+async def test_recording_that_is_not_there_is_missed_before_the_portrait_is_prepared(
+    studio: Inside, portrait: bytes
+) -> None:
+    released = threading.Event()
+    studio.app[GUESTS]._worker.submit(released.wait)  # somebody else's portrait takes for ever
+    try:
+        source = (await uploaded(studio, portrait=portrait))["source_path"]
+        body = {**OFFER, "source_path": source, "engine": "testcard", "audio_path": "uploads/nobody.wav"}
+        async with asyncio.timeout(5), studio.client.post(studio.url("/webrtc/offer"), json=body) as answer:
+            assert answer.status == 400 and "no such file" in (await answer.json())["detail"]
+    finally:
+        released.set()
 
 
 async def test_full_house_says_when_to_come_again(tmp_path: Path, counting_peers: None, sound: bytes) -> None:
