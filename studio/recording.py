@@ -8,6 +8,7 @@ other files or into gigabytes, are never even probed. Knows nothing of time or p
 from __future__ import annotations
 
 import mmap
+import os
 import re
 import struct
 from collections.abc import Generator, Mapping
@@ -37,6 +38,8 @@ CODECS = (
 MAX_PACKETS = 2_000_000
 """That an MP4's tables may promise: twelve hours of AAC. FFmpeg believes them, 36 bytes for each."""
 _STRICT = {"codec_whitelist": ",".join(CODECS), "protocol_whitelist": "file"}
+ALSA_CONFIGURATION = Path("/usr/share/alsa/alsa.conf")
+"""Where Linux keeps it; PyAV's own ALSA would look where it was built."""
 _AT_ONCE = {"analyzeduration": "0", "probesize": "2048", "fflags": "nobuffer"}
 """For bytes that arrive: FFmpeg would listen to five seconds before it says what they are."""
 
@@ -119,6 +122,31 @@ def read_stream(source: Readable) -> Generator[Pcm, None, None]:
         odd = joined[whole:]
         wave = np.nan_to_num(np.frombuffer(joined[:whole], "<f4"), posinf=1, neginf=-1)
         yield np.rint(np.clip(wave, -1, 1) * 32767).astype(np.int16)
+
+
+def read_device(name: str, rate: int = SAMPLE_RATE) -> Generator[Pcm, None, None]:
+    """Yield what a microphone of this machine hears, as mono ``rate`` Hz, (n,) of 20 ms or more, until it is closed.
+
+    Args:
+        name: ALSA's: ``default``, ``plughw:1``.
+        rate: Hertz.
+
+    Raises:
+        BadAudio: There is none of that name, somebody else has it, or it was pulled out.
+    """
+    if ALSA_CONFIGURATION.exists():
+        os.environ.setdefault("ALSA_CONFIG_PATH", str(ALSA_CONFIGURATION))
+    resampler, piece = Resampler(rate), np.zeros(0, np.int16)
+    try:
+        with av.open(name, "r", format="alsa", options={"channels": "1", "sample_rate": "48000"}) as device:
+            for frame in device.decode(audio=0):  # as long as the device likes: a millisecond, or a quarter of a second
+                piece = np.concatenate((piece, resampler.resample(frame)))
+                if len(piece) >= rate // 50:
+                    yield piece
+                    piece = piece[:0]
+    except (av.FFmpegError, OSError, ValueError) as error:
+        what = "The studio's sound device cannot be heard. It may be unplugged, or used by another program."
+        raise BadAudio(what, detail=type(error).__name__) from error
 
 
 class _Rejoined:

@@ -19,7 +19,7 @@ import numpy as np
 from studio.audio import Pcm
 from studio.beat import FPS, SAMPLE_RATE
 from studio.errors import TooLarge
-from studio.recording import MAX_SECONDS, read_file, read_stream
+from studio.recording import MAX_SECONDS, read_device, read_file, read_stream
 
 LEAD_BEATS = 2 * FPS
 """Two seconds of sound wait in the pipeline at most, so that an interruption has little to forget."""
@@ -153,15 +153,50 @@ class LiveVoice:
         Raises:
             BadAudio: It cannot be read.
         """
-        loop, pieces = asyncio.get_running_loop(), read_stream(self._pipe)
-        reader = ThreadPoolExecutor(1, "source")
         try:
-            while (pcm := await loop.run_in_executor(reader, next, pieces, None)) is not None:
-                hearer.feed(pcm, live=True, arrived=time.monotonic())
+            await _listen(hearer, read_stream(self._pipe))
         finally:
             self._pipe.close()
-            reader.submit(pieces.close)
-            reader.shutdown(wait=False)
+
+
+class SoundCard:
+    """A microphone of this machine.
+
+    Args:
+        name: As for `recording.read_device`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def check(self) -> None:
+        """See that it can be heard; blocks for a moment.
+
+        Raises:
+            BadAudio: It cannot.
+        """
+        pieces = read_device(self._name)
+        next(pieces, None)
+        pieces.close()
+
+    async def run(self, hearer: Hearer) -> None:
+        """Hand over what it hears, for ever; cancelling ends it at once.
+
+        Raises:
+            BadAudio: It cannot be heard, or not any more.
+        """
+        await _listen(hearer, read_device(self._name))
+
+
+async def _listen(hearer: Hearer, pieces: Generator[Pcm, None, None]) -> None:
+    """Hand over pieces as they come, each read in a thread."""
+    loop, reader = asyncio.get_running_loop(), ThreadPoolExecutor(1, "source")
+    try:
+        while (pcm := await loop.run_in_executor(reader, next, pieces, None)) is not None:
+            hearer.feed(pcm, live=True, arrived=time.monotonic())
+    finally:
+        reader.submit(pieces.close)
+        reader.shutdown(wait=False)
 
 
 def _gather(pieces: Generator[Pcm, None, None]) -> Pcm:

@@ -102,6 +102,8 @@ class RtmpSpec:
     """Seconds that a server may take to accept a stream."""
     give_up: float = 600.0
     """Seconds until a server that was lost is no longer looked for."""
+    sound_device: str = ""
+    """This machine's microphone, as ALSA calls it, that streams may ask for; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from studio.beat import FPS
 from studio.errors import BadMessage
 from studio.outputs.destination import Destination, read_destination
 from studio.outputs.flv import Shape
-from studio.source import Recording
+from studio.source import Recording, SoundCard, Source
 from studio.streams import StreamCard, Streams
 from studio.uploads import FileNotFound
 from studio.web.bodies import read_json
+from studio.web.forms import in_thread
 from studio.web.guard import check_operator, in_detail, is_loopback, is_private
 from studio.web.keys import HOST, LIBRARY, SPEC, STATS
 from studio.web.uploads import find_avatar, find_sound
@@ -36,7 +37,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
 PIXELS_PER_SECOND = 1280 * 720 * 30
 """More than this would cost as much as ten visits on one seat."""
 TEXTS = ("source_path", "rtmp_url", "avatar_id", "audio_path")
-KNOWN = (*TEXTS, *RANGES, "loop")
+FLAGS = ("loop", "sound_device")
+KNOWN = (*TEXTS, *RANGES, *FLAGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Wish:
     avatar_id: str
     audio_path: str
     loop: bool
+    sound_device: bool
     warnings: tuple[str, ...]
 
 
@@ -63,13 +66,13 @@ def read_wish(body: object) -> Wish:
     texts = {key: _text(body, key) for key in TEXTS}
     if not texts["rtmp_url"] or not (texts["source_path"] or texts["avatar_id"]):
         raise BadMessage("Send rtmp_url, and source_path or avatar_id.")
-    loop = body.get("loop", False)
-    if not isinstance(loop, bool):
-        raise BadMessage("loop must be true or false.")
+    loop, sound_device = (_flag(body, key) for key in FLAGS)
+    if sound_device and texts["audio_path"]:
+        raise BadMessage("Send audio_path or sound_device, not both.")
     warnings = tuple(f"{str(key)[:40]} is not known and was ignored." for key in body if key not in KNOWN)[:8]
     return Wish(
         read_destination(texts["rtmp_url"]), _shape(body), texts["source_path"], texts["avatar_id"],
-        texts["audio_path"], loop, warnings,
+        texts["audio_path"], loop, sound_device, warnings,
     )  # fmt: skip
 
 
@@ -79,6 +82,13 @@ def _text(body: Mapping[str, object], key: str) -> str:
         return ""
     if not isinstance(value, str):
         raise BadMessage(f"{key} must be a text.")
+    return value
+
+
+def _flag(body: Mapping[str, object], key: str) -> bool:
+    value = body.get(key, False)
+    if not isinstance(value, bool):
+        raise BadMessage(f"{key} must be true or false.")
     return value
 
 
@@ -120,11 +130,9 @@ async def start_stream(request: web.Request) -> web.Response:
     app[STREAMS].check_free(name)
     try:
         avatar_id = wish.avatar_id or await _avatar_of(app, wish.source_path)
-        sound = await find_sound(app, wish.audio_path) if wish.audio_path else None
+        source = await _source(app, wish)
     except FileNotFound as error:
         raise BadMessage(error.message) from error
-    longest = app[SPEC].limits.sound_seconds
-    source = Recording.of_file(sound.path, sound.container, longest, wish.loop) if sound else None
     session_id = await app[STREAMS].start(name, avatar_id, wish.destination, wish.shape, source)
     body = {
         "message": f"Stream {name} started",
@@ -133,6 +141,20 @@ async def start_stream(request: web.Request) -> web.Response:
         "avatar_id": avatar_id,
     }
     return web.json_response(body | ({"warnings": wish.warnings} if wish.warnings else {}))
+
+
+async def _source(app: web.Application, wish: Wish) -> Source | None:
+    """Return what is spoken; None: nothing, until somebody speaks into the session."""
+    if wish.sound_device:
+        if not app[SPEC].rtmp.sound_device:
+            raise BadMessage("This studio has no sound device for streams. Send audio_path, or name one in rtmp.")
+        card = SoundCard(app[SPEC].rtmp.sound_device)
+        await in_thread(app, card.check)
+        return card
+    if not wish.audio_path:
+        return None
+    sound = await find_sound(app, wish.audio_path)
+    return Recording.of_file(sound.path, sound.container, app[SPEC].limits.sound_seconds, wish.loop)
 
 
 async def _avatar_of(app: web.Application, source_path: str) -> str:
