@@ -47,6 +47,8 @@ class Client:
         self.headers: Any = {}
         self.items: dict[str, list[Any]] = {"audio": [], "video": []}
         """Second of arrival, RTP timestamp, encoded data."""
+        self.keeps_data = True
+        """False: keep the seconds of arrival alone, each in a list of one."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
         self.pc.on("track", self._on_track)
@@ -126,9 +128,10 @@ class Client:
     async def _count(self, track: MediaStreamTrack) -> None:
         while True:
             try:
-                self.items[track.kind].append(await track.recv())
+                item: Any = await track.recv()
             except MediaStreamError:
                 return
+            self.items[track.kind].append(item if self.keeps_data else item[:1])
             self._news.set()
 
 
