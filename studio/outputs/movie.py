@@ -26,6 +26,7 @@ from studio.engine import Avatar, Engine, Options, Progress
 from studio.errors import BadAudio, StudioError
 from studio.pipeline import Pipeline
 from studio.recording import file_seconds, read_file
+from studio.resampling import read_whole
 from studio.scheduler import Scheduler
 from studio.spec import AvatarSpec
 from studio.stats import Stats
@@ -98,7 +99,7 @@ def render_movie(
     options = options or Options()
     if beforehand:
         report(0.0, "reading the sound")
-        options = replace(options, sound=np.concatenate([*read_file(audio, MAX_BEFOREHAND)]))
+        options = replace(options, sound=read_whole(audio, MAX_BEFOREHAND))
     return asyncio.run(_render(avatar, engine, audio, output, report, options))
 
 
@@ -122,7 +123,7 @@ async def _render(
     pipeline = Pipeline(_Loaded(AvatarSpec("film", audio), engine, scheduler, avatar), options, paced=False)
     try:
         with _part(output) as part, _Film(part, avatar.width, avatar.height, _Original(audio)) as film:
-            for pcm in read_file(audio, MAX_SECONDS):
+            for pcm in read_file(audio, MAX_SECONDS) if options.sound is None else _seconds(options.sound):
                 film.original.expect(pcm)
                 assert pipeline.feed(pcm) == len(pcm)
                 while pipeline.depth > engine.lookahead + QUEUE_BEATS:
@@ -138,6 +139,11 @@ async def _render(
         await scheduler.aclose()
     report(1.0, f"{film.seconds:.1f} s")
     return RenderReport(film.seconds, (time.perf_counter() - began) / film.seconds)
+
+
+def _seconds(sound: Pcm) -> Iterator[Pcm]:
+    """Yield a whole sound in pieces of a second."""
+    return (sound[start : start + SAMPLE_RATE] for start in range(0, len(sound), SAMPLE_RATE))
 
 
 def _progress(done: float, total: float) -> tuple[float, str]:

@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"errors", "beat", "memory"},
             {"spec"},
             {"picture", "audio", "jsontext", "config", "pacer", "ice"},
-            {"engine", "messages", "stats", "recording", "footage"},
+            {"engine", "messages", "stats", "recording", "resampling", "footage"},
             {"engines"},
             {"preparation", "scheduler", "weights"},
             {"library"},
@@ -52,7 +52,10 @@ FENCES: dict[str, frozenset[str]] = {
     "aioice": frozenset({"gathering", "surgery"}),
     "aiortc": frozenset({"broadcast", "line", "peer", "surgery", "encode", "outlet", "microphone", "client"}),
     "av": frozenset(
-        {"audio", "recording", "footage", "encode", "microphone", "outlet", "peer", "surgery", "outputs", "client"}
+        {
+            "audio", "recording", "resampling", "footage", "encode", "microphone", "outlet", "peer", "surgery", "outputs",
+            "client",
+        }
     ),
     "cryptography": frozenset({"surgery"}),
     "cv2": frozenset({"picture", "engines", "cli"}),
@@ -63,8 +66,8 @@ FENCES: dict[str, frozenset[str]] = {
     "numpy": frozenset(
         {
             "audio", "beat", "cli", "client", "encode", "engine", "engines", "footage", "microphone", "outlet",
-            "outputs", "pacer", "line", "picture", "pipeline", "recording", "scheduler", "session", "source",
-            "timeline", "voice",
+            "outputs", "pacer", "line", "picture", "pipeline", "recording", "resampling", "scheduler", "session",
+            "source", "timeline", "voice",
         }
     ),
     "resvg_py": frozenset({"engines"}),

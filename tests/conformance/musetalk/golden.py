@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,35 +12,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from studio.beat import SAMPLE_RATE
 from studio.engines.musetalk.networks import Networks
 from studio.engines.musetalk.types import Bytes, Floats, Rules
-
-PASS = 0.9137
-"""Part of the lower Nyquist frequency that soxr's high quality passes; it stops at 1. The studio's own resampler is
-steeper, and differs by 0.01 where there is sound above 7.3 kHz: the comparison must not measure that."""
-BETA = 13.0
-"""Of the Kaiser window: 127 dB."""
-
-
-def resampled(wave: Floats, rate: int) -> Floats:
-    """Return (n,) of any rate at 16 kHz, by a windowed sinc with the bands of upstream's resampler."""
-    if rate == SAMPLE_RATE:
-        return wave
-    common = math.gcd(rate, SAMPLE_RATE)
-    phases, step = SAMPLE_RATE // common, rate // common
-    nyquist = min(rate, SAMPLE_RATE) / 2 / rate
-    taps = 2 * math.ceil((BETA / 0.1102 + 0.7) / (2.285 * 2 * np.pi * (1 - PASS) * nyquist) / 2)  # Kaiser 1974
-    count = math.ceil(len(wave) * phases / step)
-    base, phase = np.divmod(np.arange(count) * step, phases)
-    offsets = np.arange(-taps // 2 + 1, taps // 2 + 1) - np.arange(phases)[:, None] / phases
-    cutoff = (1 + PASS) * nyquist
-    inside = np.clip(1 - (2 * offsets / taps) ** 2, 0, None)
-    bank = cutoff * np.sinc(cutoff * offsets) * np.i0(BETA * np.sqrt(inside)) / np.i0(BETA)
-    padded = np.pad(wave.astype(np.float64), taps)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, taps)[base + taps // 2 + 1]
-    made: Floats = np.einsum("nk,nk->n", windows, bank[phase]).astype(np.float32)
-    return made
+from studio.resampling import resampled
 
 
 class Golden:
