@@ -53,8 +53,8 @@ FENCES: dict[str, frozenset[str]] = {
     "aiortc": frozenset({"broadcast", "line", "peer", "surgery", "encode", "outlet", "microphone", "client"}),
     "av": frozenset(
         {
-            "audio", "recording", "resampling", "footage", "encode", "microphone", "outlet", "peer", "surgery", "outputs",
-            "client",
+            "audio", "recording", "resampling", "footage", "encode", "microphone", "outlet", "peer", "surgery",
+            "outputs", "client",
         }
     ),
     "cryptography": frozenset({"surgery"}),
