@@ -60,6 +60,8 @@ class StudioLink:
     def __init__(self, server: str, avatar_id: str = "", *, speaks: bool = True) -> None:
         self._server, self._avatar_id, self._speaks = server.rstrip("/"), avatar_id, speaks
         self.session_id = ""
+        self.size = (0, 0)
+        """Width and height of the first picture."""
         self._stack = contextlib.AsyncExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stage = Stage()
@@ -67,7 +69,7 @@ class StudioLink:
         self._flows, self._has_room = asyncio.Event(), asyncio.Event()
         self._has_room.set()
         self._cuts: deque[asyncio.Future[Cut]] = deque()
-        self._rate = 0
+        self._rate = self._turn = 0
         self._over = ""
 
     async def __aenter__(self) -> StudioLink:
@@ -94,9 +96,16 @@ class StudioLink:
         return await self._stage.next()
 
     async def say(self, pcm: bytes, sample_rate: int) -> None:
-        """Speak s16le mono samples of 8000 to 48000 Hz, at most 2 MB; waits while the studio has enough to speak."""
+        """Speak s16le mono samples of 8000 to 48000 Hz, at most 2 MB; waits while the studio has enough to speak.
+
+        What waits when somebody interrupts is not spoken.
+        """
+        turn = self._turn
         await self._has_room.wait()
         self._check()
+        if turn != self._turn:
+            return
+        self._stage.say()
         if sample_rate != self._rate:
             self._rate = sample_rate
             await self._agent.send_json({"type": "format", "sample_rate": sample_rate})
@@ -105,11 +114,13 @@ class StudioLink:
     async def flush(self) -> None:
         """Ask for a `SpeechEnded` after what was said so far."""
         self._check()
+        self._stage.flush()
         await self._agent.send_json({"type": "flush"})
 
     async def interrupt(self) -> Cut:
         """Silence the avatar; what is on its way is not heard either. Return when the studio has fallen silent."""
         self._check()
+        self._turn += 1
         self._stage.hush()
         self._has_room.set()
         cut: asyncio.Future[Cut] = asyncio.get_running_loop().create_future()
@@ -177,11 +188,13 @@ class StudioLink:
                 if frame.pts is None or not all(one.is_set for one in self._clocks.values()):
                     continue
                 if isinstance(frame, av.VideoFrame):
+                    self.size = self.size if self._flows.is_set() else (frame.width, frame.height)
                     self._stage.show(clock.seconds(frame.pts), Picture(frame))
                 elif isinstance(frame, av.AudioFrame):
                     left = frame.to_ndarray()[0, :: len(frame.layout.channels)]  # the studio's sound is mono
                     self._stage.play(clock.seconds(frame.pts), Sound(left.astype(np.int16)))
-                    self._flows.set()
+                    if self.size != (0, 0):
+                        self._flows.set()
         self._end("The studio's pictures and sound have ended.")
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:

@@ -45,6 +45,8 @@ class Sound:
     """20 ms: (960,) int16, mono, 48 kHz; silence where nobody speaks."""
 
     samples: NDArray[np.int16]
+    is_speech: bool = False
+    """Between the first audible sound of an utterance and its `SpeechEnded`; pauses count."""
 
     @property
     def pcm(self) -> bytes:
@@ -120,6 +122,7 @@ class Stage:
         self._sounds = 0
         self._endings: deque[int] = deque()  # at which count of sounds
         self._is_mute, self._mute_until = False, 0
+        self._is_said, self._flushes, self._is_speech = False, 0, False
         self._wakes = asyncio.Event()
         self._closed: Exception | None = None
 
@@ -147,24 +150,38 @@ class Stage:
         self._sounds += 1
         if self._mute_until and (not sound.is_audible or self._sounds >= self._mute_until):
             self._is_mute, self._mute_until = False, 0
-        self._put(Sound(np.zeros_like(sound.samples)) if self._is_mute else sound)
+        samples = np.zeros_like(sound.samples) if self._is_mute else sound.samples
+        if (self._is_said or self._flushes) and not self._is_mute:
+            self._is_speech = self._is_speech or sound.is_audible
+        self._put(Sound(samples, self._is_speech))
         while self._endings and self._endings[0] <= self._sounds:
             self._endings.popleft()
-            self._put(SpeechEnded(interrupted=False))
+            self._put_end(interrupted=False)
+
+    def say(self) -> None:
+        """Speech is on its way to the studio."""
+        self._is_said = True
+
+    def flush(self) -> None:
+        """The studio was asked to tell when it was spoken."""
+        self._is_said = False
+        self._flushes += 1
 
     def end(self, interrupted: bool) -> None:
         """The studio has sent the last sound of an utterance, or cut it off."""
         if interrupted:
-            self._put(SpeechEnded(interrupted=True))
+            self._put_end(interrupted=True)
         else:
             self._endings.append(self._sounds + ON_THE_WAY)
 
     def hush(self) -> None:
         """Forget what was not read, and mute what arrives from now on."""
         self._is_mute, self._mute_until = True, 0
-        cut = [*self._endings, *(item for item in self._items if isinstance(item, SpeechEnded))]
-        self._items = deque(SpeechEnded(interrupted=True) for _ in cut)
-        self._endings.clear()
+        self._is_said = self._is_speech = False
+        self._items = deque(SpeechEnded(interrupted=True) for one in self._items if isinstance(one, SpeechEnded))
+        while self._endings:
+            self._endings.popleft()
+            self._put_end(interrupted=True)
 
     def unhush(self) -> None:
         """The studio is silent: hear again as soon as its silence has arrived."""
@@ -174,6 +191,10 @@ class Stage:
         """End it; the first reason counts."""
         self._closed = self._closed or error
         self._wakes.set()
+
+    def _put_end(self, interrupted: bool) -> None:
+        self._flushes, self._is_speech = self._flushes - 1, False
+        self._put(SpeechEnded(interrupted))
 
     def _put(self, item: Item) -> None:
         if len(self._items) >= KEPT:

@@ -36,14 +36,31 @@ async def everything(stage: Stage) -> list[Item]:
     return items
 
 
-async def test_sounds_wait_for_nobody_and_pictures_for_theirs() -> None:
+async def test_pictures_come_out_right_before_their_sounds() -> None:
     stage, (first, second) = Stage(), (picture(1), picture(2))
-    stage.show(10.04, second)
+    stage.show(10.00, first)
     stage.play(10.02, LOUD)
-    stage.play(10.035, LOUD)  # its picture was sent a moment later
+    stage.show(10.04, second)
+    stage.play(10.032, LOUD)  # clocks are read to some milliseconds
+    stage.play(10.052, LOUD)
     stage.show(10.08, first)
-    stage.play(10.055, LOUD)
-    assert await everything(stage) == [LOUD, second, LOUD, LOUD]
+    items = await everything(stage)
+    assert [type(one) for one in items] == [Picture, Sound, Picture, Sound, Sound]
+    assert (items[0], items[2]) == (first, second)
+
+
+async def test_speech_is_from_the_first_audible_sound_after_words_were_sent_to_their_end() -> None:
+    stage = Stage()
+    stage.play(0.0, LOUD)  # nobody has said anything: the avatar's own
+    stage.say()
+    stage.play(0.02, SILENT)
+    stage.play(0.04, LOUD)
+    stage.flush()
+    stage.play(0.06, SILENT)
+    stage.end(interrupted=True)
+    stage.play(0.08, SILENT)
+    sounds = [one.is_speech for one in await everything(stage) if isinstance(one, Sound)]
+    assert sounds == [False, False, True, True, False]
 
 
 async def test_end_of_speech_comes_after_what_was_on_its_way() -> None:
