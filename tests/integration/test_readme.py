@@ -51,6 +51,7 @@ RESULTS: dict[str, str | tuple[str, ...]] = {
     "Pictures over a WebSocket": r"metadata.*picture of \d+ bytes.*writer_closed",
     "A microphone over a WebSocket": ("frame.jpg",),
     "Speak through an avatar: agents, TTS, recordings": r'"seconds": [\d.]+.*flushed.*False',
+    "Many watch one avatar (WHEP), a microphone from outside speaks (WHIP)": ("broadcast.mp4",),
     "Stream to an RTMP server": r'Stream demo started.*"state": "live".*Stream demo stopped',
     "A film": ("talk.mp4", "curves.png"),
 }
