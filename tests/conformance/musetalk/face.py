@@ -66,8 +66,10 @@ def _kernels(golden: Golden) -> Iterator[Verdict]:
     there = golden.arrays("jaw_kernels.npz")
     yield judge("jaw_kernels/cone", masks.jaw_kernel(), there["cone"], EXACT)
     yield judge("jaw_kernels/cheek", masks.cheek_kernel(), there["cheek"], EXACT)
-    columns = np.broadcast_to(masks.cheek_columns(80, 80), (masks.SIDE, masks.SIDE))
-    yield judge("jaw_kernels/cheek_mask_80_80", np.packbits(columns.ravel()), there["cheek_mask_80_80"], EXACT)
+    for name in (name for name in there if name.startswith("cheek_mask_")):
+        left, right = map(int, name.split("_")[2:])
+        columns = np.broadcast_to(masks.cheek_columns(left, right), (masks.SIDE, masks.SIDE))
+        yield judge(f"jaw_kernels/{name}", np.packbits(columns.ravel()), there[name], EXACT)
 
 
 def _masks(golden: Golden) -> Iterator[Verdict]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,26 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from studio.beat import SAMPLE_RATE
 from studio.engines.musetalk.networks import Networks
 from studio.engines.musetalk.types import Bytes, Floats, Rules
 from studio.resampling import resampled
+
+
+def upstreams(wave: Floats, rate: int) -> Floats:
+    """Return a sound (n,) at 16 kHz as upstream's own resampler makes it; the studio's, where soxr is not installed.
+
+    Where there is next to no sound, a log-mel picture tells one resampler from another: what comes behind the loading
+    can only be compared after the same one.
+    """
+    try:
+        import soxr
+    except ImportError:
+        return resampled(wave, rate)
+    made = soxr.resample(wave, rate, SAMPLE_RATE, quality="HQ")
+    whole = np.zeros(-(-len(wave) * SAMPLE_RATE // rate), np.float32)
+    whole[: len(made)] = made[: len(whole)]
+    return whole
 
 
 class Golden:
@@ -61,10 +79,10 @@ class Golden:
         read: list[dict[str, Any]] = json.loads((self.folder / name).read_text("utf-8"))
         return read
 
-    def wave(self, name: str) -> Floats:
-        """Return a sound as upstream loads it: (n,) mono 16 kHz float32 in [-1, 1]."""
+    def wave(self, name: str, load: Callable[[Floats, int], Floats] = upstreams) -> Floats:
+        """Return a sound as upstream loads it, or as ``load`` does: (n,) mono 16 kHz float32 in [-1, 1]."""
         channels, rate = soundfile.read(self.folder / name, dtype="float32", always_2d=True)
-        return resampled(channels.mean(axis=1), rate)
+        return load(channels.mean(axis=1), rate)
 
     def picture(self, path: Path | str) -> Bytes:
         """Return a picture (H, W, 3) BGR."""

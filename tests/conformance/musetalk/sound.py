@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from studio.engines.musetalk import hearing, mel, windows
 from studio.engines.musetalk.types import Floats
+from studio.resampling import resampled
 from tests.conformance.musetalk.golden import Golden
 from tests.conformance.musetalk.verdict import EXACT, FLOATS, RESAMPLED, judge
 from tests.conformance.verdict import Verdict
@@ -24,11 +25,11 @@ def check(golden: Golden) -> Iterator[Verdict]:
     yield judge("audio/samples", np.array(len(loaded)), there["samples"], EXACT)
     wave = there["waveform_16k"] if there["waveform_16k"].size else loaded
     if there["waveform_16k"].size:
-        yield judge("audio/waveform_16k", loaded, wave, RESAMPLED)
+        yield judge("audio/waveform_16k", golden.wave(golden.options["wav"], resampled), wave, RESAMPLED)
     yield from _mel(wave, there, "")
     yield from _prompts(golden, wave, there)
     for number, name in enumerate(golden.options["extra_wavs"]):
-        extra = golden.wave(name)
+        extra = golden.wave(name, resampled)
         key = f"extra{number}_"
         yield judge(f"audio/{key}samples", np.array(len(extra)), there[f"{key}samples"], EXACT)
         yield judge(f"audio/{key}waveform_16k", extra, there[f"{key}waveform_16k"], RESAMPLED)
