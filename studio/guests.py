@@ -80,7 +80,7 @@ class Guests:
     def __init__(self, library: Library[Scheduler], cache: Path, most: int, keep_seconds: float) -> None:
         self._library, self._cache, self._most, self._keep_seconds = library, cache, most, keep_seconds
         self._guests: dict[str, Guest] = {}
-        self._worker = ThreadPoolExecutor(1, "guests", _be_nice)
+        self._worker = ThreadPoolExecutor(1, "guests", be_nice)
         self._closing = threading.Event()
 
     @property
@@ -199,7 +199,7 @@ class Guests:
         return LoadedAvatar(guest.spec, engine, scheduler, avatar)
 
 
-def _be_nice() -> None:
+def be_nice() -> None:
     """Lower this thread's priority; Linux has one for each."""
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -98,6 +98,8 @@ class AvatarCard:
     """URL of a picture for a stage, larger than the thumbnail."""
     loop: str = ""
     """URL of an endless animation of the thumbnail's size; empty if it does not move."""
+    added: bool = False
+    """While the studio ran; it can be removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +189,9 @@ class Fault:
 ServerMessage = Avatars | AvatarSelected | Answer | State | Stats | Interrupted | Stopped | Pong | Fault
 
 _SERVER_TYPES: Mapping[type, str] = {
-    Avatars: "avatars",
-    AvatarSelected: "avatar_selected",
-    Answer: "answer",
-    State: "state",
-    Stats: "stats",
-    Interrupted: "interrupted",
-    Stopped: "stopped",
-    Pong: "pong",
-    Fault: "error",
-}
+    Avatars: "avatars", AvatarSelected: "avatar_selected", Answer: "answer", State: "state", Stats: "stats",
+    Interrupted: "interrupted", Stopped: "stopped", Pong: "pong", Fault: "error",
+}  # fmt: skip
 
 
 def encode(message: ServerMessage) -> str:

@@ -51,7 +51,7 @@ class Clerk:
 
     def operation(self, method: str, path: str) -> dict[str, Any]:
         """Return the operation that a method and a path lead to."""
-        for template, item in self.told["paths"].items():
+        for template, item in sorted(self.told["paths"].items(), key=lambda one: one[0].count("{")):
             pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))
             if method.lower() in item and re.fullmatch(pattern, path):
                 found: dict[str, Any] = item[method.lower()]

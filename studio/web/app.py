@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp_cors
 from aiohttp import web
 
+from studio.additions import Additions
 from studio.encode import encode_pool
 from studio.guests import Guests
 from studio.host import SessionHost
@@ -21,11 +22,13 @@ from studio.spec import StudioSpec
 from studio.stats import Stats
 from studio.uploads import Store
 from studio.web.agent import add_agent
+from studio.web.avatars import add_avatars
+from studio.web.bulletin import BULLETIN, bulletin
 from studio.web.gallery import add_gallery
 from studio.web.guard import add_headers, answer_errors
 from studio.web.health import add_health
 from studio.web.images import add_images
-from studio.web.keys import FILES, GUESTS, HOST, LIBRARY, SPEC, STATS, STORE
+from studio.web.keys import ADDITIONS, FILES, GUESTS, HOST, LIBRARY, SPEC, STATS, STORE
 from studio.web.oneshot import add_oneshot
 from studio.web.openapi.document import add_openapi
 from studio.web.pages import add_pages
@@ -59,7 +62,7 @@ def make_app(spec: StudioSpec, home: Path, report: Report | None = None) -> web.
     app[SPEC] = spec
     app[STATS] = Stats()
     app[LIBRARY] = Library(spec, lambda engine: Scheduler(engine, app[STATS]))
-    app.cleanup_ctx.extend((_pool, _library(report or _silent), _files(home), _host))
+    app.cleanup_ctx.extend((_pool, _library(report or _silent), bulletin, _files(home), _host))
     add_routes(app, home)
     return app
 
@@ -69,6 +72,7 @@ def add_routes(app: web.Application, home: Path) -> None:
     add_pages(app, home)
     add_signaling(app)
     add_gallery(app)
+    add_avatars(app)
     add_health(app)
     add_streams(app)
     add_uploads(app)
@@ -78,7 +82,7 @@ def add_routes(app: web.Application, home: Path) -> None:
     add_openapi(app)
     app.on_response_prepare.append(add_headers)
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
-        allow_headers=("Content-Type",), expose_headers=("Location",), max_age=600
+        allow_headers=("Authorization", "Content-Type"), expose_headers=("Location",), max_age=600
     )
     cors = aiohttp_cors.setup(app, defaults=dict.fromkeys(app[SPEC].server.origins, options))
     for route in list(app.router.routes()):
@@ -104,8 +108,9 @@ def _library(report: Report) -> Callable[[web.Application], AsyncIterator[None]]
         with ThreadPoolExecutor(1, "preload") as loader:
             try:
                 await asyncio.get_running_loop().run_in_executor(loader, shelves.load, report)
-            finally:
+            except BaseException:
                 shelves.stop()
+                raise
         yield
         await asyncio.gather(*(scheduler.aclose() for scheduler in shelves.schedulers))
         shelves.close()
@@ -115,13 +120,16 @@ def _library(report: Report) -> Callable[[web.Application], AsyncIterator[None]]
 
 def _files(home: Path) -> Callable[[web.Application], AsyncIterator[None]]:
     async def files(app: web.Application) -> AsyncIterator[None]:
-        spec = app[SPEC]
+        spec, loop = app[SPEC], asyncio.get_running_loop()
         app[FILES] = ThreadPoolExecutor(FILE_THREADS, "files")
         app[STORE] = Store(spec.cache / "uploads", spec.media_roots or (home / "static",), spec.limits)
         app[GUESTS] = Guests(app[LIBRARY], spec.cache, spec.limits.guests, spec.limits.upload_seconds)
+        app[ADDITIONS] = Additions(app[LIBRARY], spec.cache, spec.limits, app[BULLETIN].ring)
         app[FILES].submit(app[GUESTS].sweep)
+        await loop.run_in_executor(app[FILES], app[ADDITIONS].restore)
         yield
-        await asyncio.get_running_loop().run_in_executor(app[FILES], app[GUESTS].close)
+        await loop.run_in_executor(app[FILES], app[ADDITIONS].close)
+        await loop.run_in_executor(app[FILES], app[GUESTS].close)
         app[FILES].shutdown(wait=False, cancel_futures=True)
 
     return files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import hashlib
 import hmac
 import time
@@ -16,17 +17,18 @@ from studio.library import Library, Shelf
 from studio.messages import AvatarCard
 from studio.scheduler import Scheduler
 from studio.spec import IceSpec
-from studio.web.guard import is_private
+from studio.web.guard import is_operator, is_private
 from studio.web.keys import HOST, LIBRARY, SPEC
 from studio.web.pages import asset, respond
 
 
 def avatar_cards(library: Library[Scheduler]) -> tuple[AvatarCard, ...]:
     """Return the gallery, in the order of the configuration."""
-    return tuple(_card(shelf) for shelf in library.shelves.values())
+    return tuple(avatar_card(shelf) for shelf in library.shelves.values())
 
 
-def _card(shelf: Shelf[Scheduler]) -> AvatarCard:
+def avatar_card(shelf: Shelf[Scheduler]) -> AvatarCard:
+    """Return one entry of the gallery."""
     spec = shelf.spec
     return AvatarCard(
         id=spec.id,
@@ -38,12 +40,18 @@ def _card(shelf: Shelf[Scheduler]) -> AvatarCard:
         loop=_link(spec.id, "loop", shelf.loop),
         ready=shelf.loaded is not None,
         reason=shelf.reason,
+        added=shelf.is_added,
     )
 
 
 def _link(avatar_id: str, what: str, body: bytes) -> str:
     """Return where a picture is: relative to the page, so that it survives a reverse proxy; cacheable for ever."""
-    return f"api/avatars/{avatar_id}/{what}?v={hashlib.sha256(body).hexdigest()[:12]}" if body else ""
+    return f"api/avatars/{avatar_id}/{what}?v={_tag(body)}" if body else ""
+
+
+@functools.lru_cache(256)
+def _tag(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:12]
 
 
 def ice_servers(ice: IceSpec, now: float) -> list[dict[str, object]]:
@@ -68,9 +76,15 @@ def ice_servers(ice: IceSpec, now: float) -> list[dict[str, object]]:
 
 
 async def list_avatars(request: web.Request) -> web.Response:
-    """Answer ``GET /api/avatars``."""
+    """Answer ``GET /api/avatars``: the gallery, and whether who asks may add to it."""
     cards = avatar_cards(request.app[LIBRARY])
-    return web.json_response({"avatars": [dataclasses.asdict(card) for card in cards]})
+    return web.json_response({"avatars": [dataclasses.asdict(card) for card in cards], "may_add": may_add(request)})
+
+
+def may_add(request: web.Request) -> bool:
+    """Tell whether who asks may add avatars, and remove what was added."""
+    spec = request.app[SPEC]
+    return spec.limits.added_avatars > 0 and (spec.server.visitors_add_avatars or is_operator(request))
 
 
 async def show_picture(request: web.Request) -> web.Response:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
 
+from studio.additions import Additions
 from studio.guests import Guests
 from studio.host import SessionHost
 from studio.library import Library
@@ -20,5 +21,6 @@ LIBRARY = web.AppKey("LIBRARY", Library[Scheduler])
 HOST = web.AppKey("HOST", SessionHost)
 STORE = web.AppKey("STORE", Store)
 GUESTS = web.AppKey("GUESTS", Guests)
+ADDITIONS = web.AppKey("ADDITIONS", Additions)
 FILES = web.AppKey("FILES", ThreadPoolExecutor)
 """The threads that read, write and check files of visitors."""

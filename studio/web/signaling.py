@@ -35,6 +35,7 @@ from studio.messages import (
     encode,
 )
 from studio.spec import LimitsSpec
+from studio.web.bulletin import BULLETIN
 from studio.web.gallery import avatar_cards
 from studio.web.guard import Allowance, caller
 from studio.web.keys import HOST, LIBRARY, SPEC
@@ -135,6 +136,7 @@ class Signaling:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._app[BULLETIN].readers.discard(self._outbox.put)
         await self._recorder.aclose()
         await self._host.close(self._id)
         await self._socket.close(code=WSCloseCode.INTERNAL_ERROR if self._outbox.is_over else WSCloseCode.OK)
@@ -169,6 +171,7 @@ class Signaling:
                 self._recorder.start(message)
             case GetAvatars():
                 self._outbox.put(Avatars(avatar_cards(self._app[LIBRARY])))
+                self._app[BULLETIN].readers.add(self._outbox.put)  # who asked once is told of changes
             case Offer():
                 self._offer(message)
             case Candidate():

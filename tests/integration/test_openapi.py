@@ -195,6 +195,26 @@ async def gallery(clerk: Clerk, folder: Path) -> None:
     await clerk.ask("GET", "/api/ice-servers", 200)
 
 
+async def added(clerk: Clerk, folder: Path) -> None:
+    def me(id: str = "me") -> aiohttp.FormData:
+        data = form(image=("me.png", portrait()))
+        for name, value in (("id", id), ("engine", "testcard")):
+            data.add_field(name, value)
+        return data
+
+    await clerk.ask("POST", "/api/avatars", 202, data=me())
+    events = await clerk.ask("GET", "/api/avatars/me/events", 200)
+    assert b"event: state" in events and b'"ready"' in events
+    await clerk.ask("POST", "/api/avatars", 409, data=me())
+    await clerk.ask("POST", "/api/avatars", 400, data=me("!"))
+    await clerk.ask("POST", "/api/avatars", 415, data=form(image=("me.png", b"GIF")))
+    assert (await clerk.ask("GET", "/api/avatars/me", 200))["state"] == "ready"
+    await clerk.ask("DELETE", "/api/avatars/ada", 409)
+    await clerk.ask("DELETE", "/api/avatars/me", 204)
+    for method, path in (("GET", "/api/avatars/me"), ("GET", "/api/avatars/me/events"), ("DELETE", "/api/avatars/me")):
+        await clerk.ask(method, path, 404)
+
+
 async def operation(clerk: Clerk, folder: Path) -> None:
     for path in ("/health", "/healthz", "/readyz", "/metrics", "/metrics?gc"):
         await clerk.ask("GET", path, 200)
@@ -336,6 +356,7 @@ async def test_operators_routes_say_so(clerk: Clerk, tmp_path: Path) -> None:
 
 FAMILIES: dict[str, Callable[[Clerk, Path], Awaitable[None]]] = {
     "gallery": gallery,
+    "avatars": added,
     "operation": operation,
     "uploads": uploads,
     "webrtc": webrtc,

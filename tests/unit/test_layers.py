@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"picture", "audio", "jsontext", "config", "pacer", "ice"},
             {"engine", "messages", "stats", "recording", "resampling", "footage"},
             {"engines"},
-            {"preparation", "scheduler", "weights"},
+            {"decline", "preparation", "scheduler", "trickle", "weights"},
             {"library"},
             {"timeline", "source", "output", "lookup", "guests", "uploads", "seats"},
             {"additions", "pipeline", "encode", "microphone", "gathering", "voice"},

@@ -11,21 +11,21 @@ import studio
 from studio.errors import StudioError, Unauthorized
 from studio.spec import StudioSpec
 from studio.web.keys import SPEC
-from studio.web.openapi import agent, gallery, health, oneshot, streams, uploads, whep
+from studio.web.openapi import agent, avatars, gallery, health, oneshot, streams, uploads, whep
 from studio.web.openapi.terms import OPERATOR, Content, Json, Operation, Reply, flag, record, ref, text
 from studio.web.pages import Asset, asset, respond
 
-FAMILIES = (gallery, uploads, oneshot, agent, whep, streams, health)
+FAMILIES = (gallery, avatars, uploads, oneshot, agent, whep, streams, health)
 """Each has ``TAG``, ``ABOUT`` and ``operations``; in the order in which readers shall meet them."""
 DOCUMENT = web.AppKey("DOCUMENT", Asset)
 ABOUT = """\
 Give a voice a face: somebody speaks, and an avatar is seen speaking it.
 
 These are the studio's HTTP routes; its WebSockets are described in `docs/protocols.md`. Nobody has to log in, but for
-what is the operator's business: who asks from the studio's own machine, or has its token. What a
-browser sends on behalf of another site's page is refused unless that site is listed in `server.origins`; a studio bound
-to loopback answers to loopback names only. Whoever is told the id of a session, or the random path of an upload, may
-use it: such names are told to nobody else.
+what is the operator's business: who asks from the studio's own machine, or has its token. What a browser sends on
+behalf of another site's page is refused unless that site is listed in `server.origins`; a studio bound to loopback
+answers to loopback names only, any other to addresses, to local names and to those listed. Whoever is told the id of a
+session, or the random path of an upload, may use it: such names are told to nobody else.
 
 Errors are JSON, with a sentence that a person can act on: `{"error": {...}}`, or `{"detail": "..."}` on routes that
 were made for other people's clients.

@@ -37,12 +37,14 @@ AVATAR: Json = record(
         "reason": text("Why it is not ready, in words; empty otherwise."),
         "still": text("A larger picture, as above."),
         "loop": text("An endless small animation, as above."),
+        "added": flag("While the studio ran: it can be removed."),
     }
 )
 MIRA: Json = {
     "id": "mira", "name": "Mira", "video_path": "static/avatars/mira", "engine": "portrait",
     "thumbnail": "api/avatars/mira/thumbnail?v=0f3a5be1c2d4", "ready": True, "reason": "",
     "still": "api/avatars/mira/still?v=9b1c0d2e3f4a", "loop": "api/avatars/mira/loop?v=5d6e7f809a1b",
+    "added": False,
 }  # fmt: skip
 SESSION: Json = record(
     {
@@ -59,10 +61,15 @@ TURN: Json = {
 
 def operations(spec: StudioSpec) -> Iterator[Operation]:
     """Yield the family's operations."""
-    gallery = record({"avatars": many(AVATAR, "In the order of the configuration.")})
+    gallery = record(
+        {
+            "avatars": many(AVATAR, "In the order of the configuration; then what was added."),
+            "may_add": flag("Whoever asks may add avatars."),
+        }
+    )
     yield Operation(
         "listAvatars", "GET", "/api/avatars", TAG, "List the avatars",
-        {200: Reply("The gallery.", Content(gallery, example={"avatars": [MIRA]}))},
+        {200: Reply("The gallery.", Content(gallery, example={"avatars": [MIRA], "may_add": True}))},
     )  # fmt: skip
     yield Operation(
         "showAvatarPicture", "GET", "/api/avatars/{id}/{picture}", TAG, "Show one of an avatar's pictures",
