@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from studio.errors import SessionNotFound, StudioError, StudioFull
 from studio.line import Line
+from studio.seats import CONNECT_PATIENCE
 from studio.trickle import Fragment, ufrags
 
 log = logging.getLogger(__name__)
@@ -53,36 +56,50 @@ class Opened:
     """The answer."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
     line: Line
     tag: str
     ufrags: frozenset[str]
-    task: asyncio.Task[None] | None = field(default=None)
+    began: float
+
+    @property
+    def is_stuck(self) -> bool:
+        """It looks for a path for so long that somebody else may have its place."""
+        return self.line.state != "connected" and time.monotonic() - self.began >= CONNECT_PATIENCE
 
 
 class Lines:
     """Connections that are open, or about to be.
 
     Args:
-        most: Of them, at once.
+        most: Says how many there may be now.
         connect_limit: Seconds until one that has not come about is given up.
+        on_count: Hears how many there are.
     """
 
-    def __init__(self, most: int, connect_limit: float) -> None:
-        self._most, self._connect_limit = most, connect_limit
+    def __init__(
+        self, most: Callable[[], int], connect_limit: float, on_count: Callable[[int], None] = lambda count: None
+    ) -> None:
+        self._most, self._connect_limit, self._on_count = most, connect_limit, on_count
         self._entries: dict[str, _Entry] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def check_room(self) -> None:
-        """See that there is a place.
+        """See that there is a place; those that have found no path make room.
 
         Raises:
             StudioFull: There is none.
         """
-        if len(self._entries) >= self._most:
+        if len(self._entries) >= self._most():
+            for id, entry in list(self._entries.items()):
+                if entry.is_stuck:
+                    self._drop(id)
+                    entry.line.hang_up()
+        if len(self._entries) >= self._most():
             raise StudioFull("As many are connected here as the studio allows. Please try again shortly.")
 
     async def open(self, line: Line, sdp: str) -> Opened:
@@ -93,17 +110,21 @@ class Lines:
             OfferInvalid: Nobody could answer it.
             CodecUnsupported: No codec in common.
         """
-        id, entry = secrets.token_urlsafe(18), _Entry(line, f'"{secrets.token_urlsafe(9)}"', ufrags(sdp))
+        id, tag = secrets.token_urlsafe(18), f'"{secrets.token_urlsafe(9)}"'
+        entry = _Entry(line, tag, ufrags(sdp), time.monotonic())
         try:
             self.check_room()
             self._entries[id] = entry
+            self._on_count(len(self._entries))
             answer = await line.accept(sdp)
         except BaseException:
-            self._entries.pop(id, None)
+            self._drop(id)
             await line.aclose()
             raise
-        entry.task = asyncio.create_task(self._attend(id, entry))
-        return Opened(id, entry.tag, answer)
+        task = asyncio.create_task(self._attend(id, entry))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return Opened(id, tag, answer)
 
     def trickle(self, id: str, tags: str, fragment: Fragment) -> None:
         """Add candidates.
@@ -137,20 +158,23 @@ class Lines:
             SessionNotFound: There is no such connection any more.
         """
         entry = self._entry(id)
-        del self._entries[id]
+        self._drop(id)
         await entry.line.aclose()
 
     async def aclose(self) -> None:
         """End all of them; idempotent."""
-        entries = list(self._entries.values())
-        await asyncio.gather(*(entry.line.aclose() for entry in entries))
-        await asyncio.gather(*(entry.task for entry in entries if entry.task))
+        await asyncio.gather(*(entry.line.aclose() for entry in list(self._entries.values())))
+        await asyncio.gather(*self._tasks)
 
     def _entry(self, id: str) -> _Entry:
         try:
             return self._entries[id]
         except KeyError:
             raise SessionNotFound from None
+
+    def _drop(self, id: str) -> None:
+        self._entries.pop(id, None)
+        self._on_count(len(self._entries))
 
     async def _attend(self, id: str, entry: _Entry) -> None:
         """Forget a connection that does not come about, and one that has ended."""
@@ -160,5 +184,5 @@ class Lines:
             await entry.line.until("failed", "closed")
         except TimeoutError:
             log.info("connection %.4s has not come about", id)
-        self._entries.pop(id, None)
+        self._drop(id)
         await entry.line.aclose()

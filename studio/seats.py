@@ -14,6 +14,8 @@ from studio.stats import Stats
 
 LOOP_MS = 2.2
 """CPU time of one visit per beat on the event loop: hearing, pacing, sending (`tests/bench/RESULTS.md`)."""
+VIEWER_MS = 0.6
+"""CPU time of one viewer of a broadcast per beat, all of it on the event loop: sending (`RESULTS.md`)."""
 ENCODE_MS = 2.0
 """CPU time of encoding one beat, until this machine has encoded `ENOUGH_BEATS`."""
 ENOUGH_BEATS = 500
@@ -48,8 +50,15 @@ def measured_seats(scheduler: Scheduler, stats: Stats) -> int:
     """
     is_on_cpu = scheduler.engine.lanes > 1
     budget_ms = (os.cpu_count() or 1) * BEAT_SECONDS * 1000 * (1 - HEADROOM)
+    budget_ms -= stats.value("studio_viewers") * VIEWER_MS
     seats = int(budget_ms / (LOOP_MS + encode_ms(stats) + (scheduler.step_ms() if is_on_cpu else 0.0)))
     return max(1, min(seats, scheduler.capacity()))
+
+
+def measured_viewers(visits: int) -> int:
+    """Return how many viewers of broadcasts the event loop has time for beside so many visits, at least one."""
+    budget_ms = BEAT_SECONDS * 1000 * (1 - HEADROOM) - visits * LOOP_MS
+    return max(1, int(budget_ms / VIEWER_MS))
 
 
 def encode_ms(stats: Stats) -> float:

@@ -79,7 +79,7 @@ class Speakers:
 
     def __init__(self, host: SessionHost, spec: StudioSpec, stats: Stats) -> None:
         self._host, self._spec, self._stats = host, spec, stats
-        self.lines = Lines(spec.limits.sockets, spec.ice.connect_limit)
+        self.lines = Lines(lambda: spec.limits.sockets, spec.ice.connect_limit)
 
     async def speak(self, session_id: str, sdp: str) -> Opened:
         """Answer a speaker's offer; it has the floor until it leaves, or the visit ends.

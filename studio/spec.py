@@ -112,8 +112,8 @@ class LimitsSpec:
 
     sessions: int = 0
     """Visitors at once; 0: from the measured capacity of this machine."""
-    viewers: int = 64
-    """Who may watch broadcasts at once, over WHEP; each broadcast takes one visitor's seat."""
+    viewers: int = 0
+    """Who may watch broadcasts at once, over WHEP; 0: what the event loop has time for. A broadcast takes one seat."""
     queue_seconds: float = 120.0
     """Speech that may wait in one pipeline."""
     message_bytes: int = 262_144

@@ -14,6 +14,7 @@ from studio.broadcast import Broadcast, Viewer
 from studio.host import SessionHost
 from studio.lines import Lines, Opened
 from studio.messages import Fault, ServerMessage
+from studio.seats import measured_viewers
 from studio.spec import FRAME_SCALE, StudioSpec
 from studio.stats import Stats
 from studio.visitors import Library
@@ -48,7 +49,7 @@ class Viewers:
         self, host: SessionHost, library: Library, spec: StudioSpec, stats: Stats, grace: float = GRACE
     ) -> None:
         self._host, self._library, self._spec, self._stats, self._grace = host, library, spec, stats, grace
-        self.lines = Lines(spec.limits.viewers, spec.ice.connect_limit)
+        self.lines = Lines(self._most, spec.ice.connect_limit, lambda count: stats.gauge("studio_viewers", count))
         self._shows: dict[str, _Show] = {}
         self._entering = asyncio.Lock()
 
@@ -77,6 +78,9 @@ class Viewers:
         shows = list(self._shows.values())
         await asyncio.gather(*(self._host.close(show.session_id) for show in shows))
         await asyncio.gather(*(show.task for show in shows if show.task))
+
+    def _most(self) -> int:
+        return self._spec.limits.viewers or measured_viewers(self._host.capacity().taken)
 
     async def _enter(self, avatar_id: str) -> Viewer:
         """Return a viewer of the broadcast that goes on, or begins now; one alone begins it."""

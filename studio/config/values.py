@@ -26,7 +26,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "rtmp.connect_limit": (0.5, 4.5),
     "rtmp.give_up": (0, 86_400),
     "limits.sessions": (0, 10_000),
-    "limits.viewers": (1, 10_000),
+    "limits.viewers": (0, 10_000),
     "limits.queue_seconds": (1, 3_600),
     "limits.message_bytes": (16_384, 16_777_216),
     "limits.messages_per_second": (1, 100_000),

@@ -34,7 +34,7 @@ class FakeLine(Line):
 
 
 async def test_connection_is_known_by_names_that_nobody_guesses() -> None:
-    lines = Lines(2, 60)
+    lines = Lines(lambda: 2, 60)
     first, second = [await lines.open(FakeLine(), OFFER) for _ in range(2)]
     assert first.sdp == "answer" and len({first.id, second.id, first.tag, second.tag}) == 4
     assert len(first.id) >= 24 and first.tag[0] == first.tag[-1] == '"'
@@ -50,14 +50,14 @@ async def test_connection_is_known_by_names_that_nobody_guesses() -> None:
 
 
 async def test_offer_that_is_refused_takes_no_place_and_is_closed() -> None:
-    lines, line = Lines(1, 60), FakeLine()
+    lines, line = Lines(lambda: 1, 60), FakeLine()
     with pytest.raises(OfferInvalid):
         await lines.open(line, "")
     assert not len(lines) and line.state == "closed"
 
 
 async def test_connection_that_does_not_come_about_is_forgotten() -> None:
-    lines, line = Lines(1, 0.0), FakeLine()
+    lines, line = Lines(lambda: 1, 0.0), FakeLine()
     opened = await lines.open(line, OFFER)
     await until(lambda: not len(lines))
     await line.aclose()
@@ -65,15 +65,28 @@ async def test_connection_that_does_not_come_about_is_forgotten() -> None:
         lines.trickle(opened.id, "*", NOTHING)
 
 
+async def test_connection_that_finds_no_path_makes_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    lines, stuck = Lines(lambda: 1, 60, counts.append), FakeLine()
+    await lines.open(stuck, OFFER)
+    with pytest.raises(StudioFull):
+        await lines.open(FakeLine(), OFFER)
+    monkeypatch.setattr("studio.lines.CONNECT_PATIENCE", 0.0)
+    await lines.open(FakeLine(), OFFER)
+    assert stuck.state == "closed" and len(lines) == 1
+    await lines.aclose()
+    assert counts[-1] == 0 and max(counts) == 1
+
+
 async def test_connection_that_hangs_up_is_forgotten() -> None:
-    lines, line = Lines(1, 60), FakeLine()
+    lines, line = Lines(lambda: 1, 60), FakeLine()
     await lines.open(line, OFFER)
     await line.hang_up()
     await until(lambda: not len(lines))
 
 
 async def test_candidates_are_taken_from_who_knows_the_tag() -> None:
-    lines, line = Lines(1, 60), FakeLine()
+    lines, line = Lines(lambda: 1, 60), FakeLine()
     opened = await lines.open(line, OFFER)
     ours, one = frozenset({"abcd"}), Candidate("candidate:1", "0")
     for tags in ("*", opened.tag, f' "x", {opened.tag} '):

@@ -7,7 +7,16 @@ from collections import deque
 import pytest
 
 from studio.scheduler import Scheduler
-from studio.seats import ENCODE_MS, ENOUGH_BEATS, encode_ms, measured_seats, seats_for
+from studio.seats import (
+    ENCODE_MS,
+    ENOUGH_BEATS,
+    LOOP_MS,
+    VIEWER_MS,
+    encode_ms,
+    measured_seats,
+    measured_viewers,
+    seats_for,
+)
 from studio.stats import Stats
 from tests.fakes import FakeEngine
 
@@ -28,6 +37,18 @@ def test_seats_follow_what_encoding_costs_here() -> None:
     stats.count("studio_beats_total", 1000, kind="speech")
     stats.spend("encode_video", 20_000)
     assert 1 <= measured_seats(scheduler, stats) < before
+
+
+def test_visits_and_viewers_share_the_event_loop() -> None:
+    assert measured_viewers(1) > 2 * measured_viewers(10) > 0
+    assert measured_viewers(1) - measured_viewers(2) == pytest.approx(LOOP_MS / VIEWER_MS, abs=1)
+    assert measured_viewers(1000) == 1
+    stats = Stats()
+    scheduler = Scheduler(FakeEngine(), stats)
+    scheduler._steps = {1: deque([0.5])}
+    before = measured_seats(scheduler, stats)
+    stats.gauge("studio_viewers", measured_viewers(1))
+    assert measured_seats(scheduler, stats) < before
 
 
 def test_engine_on_the_processor_costs_seats_and_one_is_always_left() -> None:
