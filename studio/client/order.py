@@ -93,7 +93,7 @@ def local(path: str) -> Path | None:
 def base_url(text: str) -> str:
     """Return a server's address as ``http(s)://host:port/base``, from what a person types.
 
-    ``ws:`` counts as ``http:``, no scheme as ``http:``, and a slash at the end as none.
+    ``ws:`` counts as ``http:``, no scheme as ``http:``; a slash at the end, and ``/ws``, are left away.
 
     Raises:
         ConfigError: It is no address.
@@ -110,7 +110,9 @@ def base_url(text: str) -> str:
     if scheme not in ("http", "https") or not host or not is_plain or not host.isprintable() or " " in host:
         raise ConfigError(f"--server: {clean(text)!r} is no address; one is http://localhost:8080")
     name = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{name}{f':{port}' if port is not None else ''}{quote(parts.path.rstrip('/'))}"
+    return (
+        f"{scheme}://{name}{f':{port}' if port is not None else ''}{quote(parts.path.rstrip('/').removesuffix('/ws'))}"
+    )
 
 
 def clean(text: object, most: int = _PRINTED) -> str:

@@ -13,6 +13,9 @@ WIDTH, HEIGHT = 640, 210
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 14, 30
 """Margins for the labels."""
 MOST_BARS = 120
+_SIZES = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+_STEPS = (1.0, 2.0, 2.5, 5.0)
+"""Of which powers of ten the levels may be apart."""
 WIDEST_MS = 240.0
 """Intervals beyond share the last bar."""
 
@@ -107,11 +110,11 @@ def bars(values: Sequence[float], wanted: float | None, least: float | None = No
 
 
 def nice(value: float) -> float:
-    """Return the next number that is easy to read: 1, 2, 3, 4, 5, 6 or 8 times a power of ten, or one itself."""
+    """Return the next number, from 1, that is one of `_SIZES` times a power of ten: easy to read and to divide."""
     if value <= 1:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(size * power for size in (1, 2, 3, 4, 5, 6, 8, 10) if size * power >= value * (1 - 1e-9))
+    return next(size * power for size in _SIZES if size * power >= value * (1 - 1e-9))
 
 
 def _bar(x: float, width: float, share: float, title: str, is_bad: bool) -> Bar:
@@ -125,6 +128,10 @@ def _height(share: float) -> float:
 
 
 def _levels(highest: float) -> list[Tick]:
-    """Return labels from zero to the highest, whole where they can be."""
-    parts = next((n for n in (5, 4, 3, 2) if highest % n == 0), 2)
+    """Return labels from zero to the highest, a round number apart."""
+    parts = next((n for n in (4, 5, 3, 6) if _is_round(highest / n)), 2)
     return [Tick(_height(i / parts), f"{highest * i / parts:g}") for i in range(parts + 1)]
+
+
+def _is_round(step: float) -> bool:
+    return step >= 1 and any(math.isclose(step, size * 10 ** math.floor(math.log10(step))) for size in _STEPS)

@@ -26,7 +26,7 @@ MAX_PIXELS = 4096 * 2304
 """Of one picture: beyond 4K nobody streams a face."""
 QUEUED_BYTES = 48_000_000
 QUEUED = 250
-"""Pictures and sounds that may wait for the thread."""
+"""Pictures that may wait for the thread; sound, which is bounded by its packets, is never left out."""
 KEPT = 250
 """Pictures kept to look at the lips: 10 s, 40 MB at most."""
 KEPT_SIDE = 320
@@ -118,7 +118,7 @@ class Screen:
         self._sound_samples = 0
         self._decoders: dict[str, Decoder] = {}
         self._waiting: deque[_Shown | _Heard] = deque()
-        self._waiting_bytes = 0
+        self._waiting_bytes = self._pictures = 0
         self._is_closed = False
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="screen", daemon=True)
@@ -162,11 +162,13 @@ class Screen:
 
     def _put(self, item: _Shown | _Heard, size_bytes: int) -> None:
         with self._news:
-            if len(self._waiting) >= QUEUED or self._waiting_bytes + size_bytes > QUEUED_BYTES:
-                self.left_out += isinstance(item, _Shown)
+            is_picture = isinstance(item, _Shown)
+            if is_picture and (self._pictures >= QUEUED or self._waiting_bytes + size_bytes > QUEUED_BYTES):
+                self.left_out += 1
                 self.wants_keyframe = True
                 return
             self._waiting.append(item)
+            self._pictures += is_picture
             self._waiting_bytes += size_bytes
             self._news.notify()
 
@@ -188,6 +190,8 @@ class Screen:
                     return None
                 self._news.wait()
             item = self._waiting.popleft()
+            is_picture = isinstance(item, _Shown)
+            self._pictures -= is_picture
             self._waiting_bytes -= len(item.data) if isinstance(item, _Shown) else 2 * len(item.pcm)
             return item
 

@@ -44,7 +44,9 @@ def outcome(result: Result) -> str:
 
 def pictures(result: Result) -> str:
     """Return how many came, and what they are."""
-    expected = f" of {result.expected} expected" if result.expected is not None else ""
+    expected = "" if result.expected is None else f" of {result.expected} expected"
+    if result.expected is not None and result.frames > result.expected:  # WebRTC: a face at rest before and after
+        expected = f", {result.expected} of them of the recording"
     size = f", {result.width} × {result.height} {result.codec}" if result.decoded else ""
     wrong = [(result.broken, "senseless"), (result.damaged, "damaged"), (result.left_out, "not decoded in time")]
     marks = "".join(f", {count} {word}" for count, word in wrong if count)
@@ -90,12 +92,11 @@ def lips(result: Result) -> str:
     one = result.lips
     if isinstance(one, Unmeasured):
         return f"not measured: {one.reason}"
-    side = (
-        "with the sound"
-        if one.lag_ms == 0
-        else f"{abs(one.lag_ms):.0f} ms {'after' if one.lag_ms > 0 else 'before'} it"
-    )
-    return f"r {one.r:.2f} as received; best {one.best_r:.2f} with lips {side} ({one.pictures} pictures)"
+    shifted = "the highest of all shifts"
+    if one.lag_ms:
+        late = one.lag_ms > 0
+        shifted = f"{one.best_r:.2f} if they came {abs(one.lag_ms):.0f} ms {'earlier' if late else 'later'}"
+    return f"r {one.r:.2f} as received, {shifted} ({one.pictures} pictures)"
 
 
 def remarks(result: Result, complaint: str) -> Sequence[str]:
