@@ -87,6 +87,7 @@ def test_compose_file_gives_the_studio_settings_that_it_knows() -> None:
     ours = udp_ports(spec.ice)
     published = [port["published"] if isinstance(port, dict) else port for port in services["studio"]["ports"]]
     assert {int(str(port).partition(":")[0]) for port in published} == set(ours)
+    assert spec.server.origins == (f"https://{SETTINGS['DOMAIN']}",), "or the studio would not answer to its name"
     assert spec.ice.public_address == SETTINGS["PUBLIC_ADDRESS"] and spec.ice.turn_secret == SETTINGS["TURN_SECRET"]
     relays = (DEPLOY / "turnserver.conf").read_text()
     assert f"listening-port={spec.ice.turn[0].split(':')[2].split('?')[0]}" in relays

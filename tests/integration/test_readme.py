@@ -53,6 +53,7 @@ RESULTS: dict[str, str | tuple[str, ...]] = {
     "Speak through an avatar: agents, TTS, recordings": r'"seconds": [\d.]+.*flushed.*False',
     "Many watch one avatar (WHEP), a microphone from outside speaks (WHIP)": ("broadcast.mp4",),
     "Stream to an RTMP server": r'Stream demo started.*"state": "live".*Stream demo stopped',
+    "Avatars that come while it runs": r'"state": "(queued|preparing)".*event: state.*"state": "(ready|failed)"',
     "A film": ("talk.mp4", "curves.png"),
 }
 """What each block prints, or the files it makes."""
