@@ -16,6 +16,7 @@ import {Signaling} from "./signaling.js";
 const SOCKET_LIMIT_MS = 6000;
 /** A little more than the studio's own limit. */
 const PATH_LIMIT_MS = 22_000;
+const STATS_LIMIT_MS = 2000;
 const RELAY_LIMIT_MS = 8000;
 const MEDIA_MS = 2500;
 const HEARING_MS = 1500;
@@ -165,13 +166,15 @@ export class Checkup {
 
   /** @param {Peer} peer */
   async #describePath(peer) {
-    const report = await peer.report();
     /** @type {any} */
-    let pair = null;
-    report?.forEach((entry) => {
-      if (entry.type === "candidate-pair" && entry.nominated && entry.state === "succeeded") pair = entry;
-    });
-    if (!report || !pair) return "Connected.";
+    let report, pair;
+    for (const end = performance.now() + STATS_LIMIT_MS; !pair && performance.now() < end; await pause(100)) {
+      report = await peer.report();  // may be older than the connection's state
+      report?.forEach((entry) => {
+        if (entry.type === "candidate-pair" && entry.nominated && entry.state === "succeeded") pair = entry;
+      });
+    }
+    if (!pair) return "Connected.";
     const ends = [report.get(pair.localCandidateId), report.get(pair.remoteCandidateId)];
     const how = ends.some((end) => end?.candidateType === "relay") ? "through a relay" : "directly";
     const ms = Math.round(1000 * (pair.currentRoundTripTime ?? 0));
