@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+import studio
 from studio.config import home, read_spec
 from studio.engine import ENGINES
 from studio.spec import StudioSpec
@@ -18,7 +19,11 @@ def read(arguments: argparse.Namespace) -> StudioSpec:
         ConfigError: It is wrong.
     """
     chosen: Path | None = arguments.config
-    return read_spec(_short(chosen or home() / "configs" / "avatars.yaml"), ENGINES, os.environ)
+    spec = read_spec(_short(chosen or home() / "configs" / "avatars.yaml"), ENGINES, os.environ)
+    if not os.access(Path(studio.__file__).parent, os.W_OK):
+        # As in a container: Numba, which keeps what it compiles beside the program or at home, refuses to work there.
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(spec.cache.absolute() / "compiled"))
+    return spec
 
 
 def _short(path: Path) -> Path:
