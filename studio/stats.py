@@ -28,6 +28,7 @@ HELP: Mapping[str, str] = {
     "studio_late_beats_total": "Slots that left idle although a beat was owed, and slots that never left.",
     "studio_dropped_total": "Pictures and sounds given up, by what: picture, beat, stale_sound, backlog.",
     "studio_refused_total": "Visitors for whom there was no seat.",
+    "studio_viewers": "Who watch broadcasts, or are about to.",
     "studio_engine_faults_total": "Steps that failed, by engine.",
 }
 """Name -> the help line that Prometheus shows."""

@@ -6,7 +6,7 @@ Talks to 127.0.0.1 only, like `tests.visitor`, whose way of counting instead of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urljoin
 
@@ -59,20 +59,23 @@ class Client:
             assert answer.status in (200, 204), await answer.text()
             return answer.headers.getall("Link", [])
 
-    async def open(self, *, trickles: bool = True, connects: bool = True) -> None:
+    async def open(self, *, trickles: bool = True, edit: Callable[[str], str] = str) -> None:
         """Offer, take the answer, send candidates after it; return when media can flow.
+
+        Args:
+            trickles: Candidates come after the answer; False: all with the offer.
+            edit: Changes the offer on its way.
 
         Raises:
             Refused: The studio does not want it.
         """
         await self.pc.setLocalDescription(await self.pc.createOffer())
         sdp, candidates = (split_candidates if trickles else whole)(self.pc.localDescription.sdp)
-        answer = await self.post(sdp)
+        answer = await self.post(edit(sdp))
         await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         if trickles:
             assert await self.patch(fragment(sdp, candidates), "*") == 204
-        if connects:
-            await self.connected()
+        await self.connected()
 
     async def post(self, sdp: str) -> str:
         """Send an offer; return the answer."""

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -73,6 +74,30 @@ async def test_page_asks_offers_trickles_watches_and_leaves(studio: Inside) -> N
     assert [b[1] - a[1] for a, b in itertools.pairwise(pictures[:9])] == [3600] * 8
     assert {b[1] - a[1] for a, b in itertools.pairwise(sounds)} == {960}
     assert await one.delete() == 200 and await one.delete() == 404
+    await leave(one)
+
+
+def with_rare_codecs(sdp: str) -> str:
+    """Add what MediaMTX's page adds to a browser's offer: codecs that browsers play and do not say so, and stereo."""
+    head, *sections = re.split(r"^(?=m=)", sdp, flags=re.MULTILINE)
+    for number, section in enumerate(sections):
+        if section.startswith("m=audio"):
+            first, rest = section.split("\r\n", 1)
+            names = {118: "PCMU/8000/2", 119: "PCMA/8000/2", 120: "multiopus/48000/6", 121: "L16/48000/2"}
+            more = "".join(
+                f"a=rtpmap:{kind} {name}\r\na=rtcp-fb:{kind} transport-cc\r\n" for kind, name in names.items()
+            )
+            more += "a=fmtp:120 channel_mapping=0,4,1,2,3,5;num_streams=4;coupled_streams=2\r\n"
+            more += "a=fmtp:96 minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1\r\n"
+            sections[number] = f"{first} 118 119 120 121\r\n{rest}{more}"
+    return head + "".join(sections)
+
+
+async def test_offer_with_rare_codecs_gets_the_usual_ones(studio: Inside) -> None:
+    one = viewer(studio)
+    await one.open(edit=with_rare_codecs)
+    assert "opus/48000/2" in one.pc.remoteDescription.sdp and "L16" not in one.pc.remoteDescription.sdp
+    assert len(await one.received("audio", 10)) >= 10
     await leave(one)
 
 
