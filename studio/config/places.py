@@ -18,3 +18,9 @@ def home() -> Path:
 def workplace() -> Path:
     """Return the folder in which prepared avatars are kept: the checkout, else the current folder."""
     return _checkout() or Path.cwd()
+
+
+def told(path: Path) -> str:
+    """Return a path as a visitor may read it: from the workplace on; elsewhere its last part alone."""
+    here = workplace()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) and path != here else path.name

@@ -13,6 +13,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from studio.config import told
 from studio.errors import AvatarNotReady, BadNetwork
 
 BUILT = "built"
@@ -86,7 +87,7 @@ def write(model: Any, path: Path) -> None:
         onnx.save(model, str(part), save_as_external_data=large, location=data.name)
         os.replace(part, path)
     except OSError as error:
-        raise AvatarNotReady(f"{path.parent} cannot be written: {error.strerror}.", str(error)) from error
+        raise AvatarNotReady(f"{told(path.parent)} cannot be written: {error.strerror}.", str(error)) from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio.config import told
 from studio.engines.cudamemory import cuda_memory
 from studio.engines.device import Array, DeviceArray, host, is_finite, join, rows_of
 from studio.engines.network import Backend, Model, Port, Shape, shown
@@ -70,7 +71,7 @@ def open_model(
         ConfigError: There is no runtime of that name.
     """
     if not path.is_file():
-        raise BadNetwork(f"{path.name} is missing; it belongs into {path.parent}.", str(path))
+        raise BadNetwork(f"{path.name} is missing; it belongs into {told(path.parent)}.", str(path))
     if runtime not in ("auto", *RUNTIMES):
         raise ConfigError(f"There is no runtime called {runtime!r}; known: auto, {', '.join(RUNTIMES)}.")
     if path.suffix == ".engine":

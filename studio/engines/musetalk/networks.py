@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.config import told
 from studio.engines.musetalk import latents
 from studio.engines.musetalk.types import FACE, STATES, TOKENS, WIDTH, Bytes, Floats
 from studio.engines.onnxheader import read_header
@@ -228,7 +229,7 @@ class Networks:
     def _opened(self, role: str) -> Network:
         path = self.path(role)
         if path is None:
-            raise BadNetwork(f"{role}.onnx is missing; it belongs into {self.folder}.", str(self.folder))
+            raise BadNetwork(f"{role}.onnx is missing; it belongs into {told(self.folder)}.", str(self.folder))
         if role == "unet" and not self._allow_small and read_header(path).numbers < UNET_WEIGHTS:
             sentence = f"{path.name} is too small to be MuseTalk's UNet of 850 million weights: a simplified network."
             raise BadNetwork(sentence, str(path))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.beat import SAMPLE_RATE
+from studio.config import told
 from studio.engines.musetalk import latents
 from studio.engines.musetalk.mel import log_mel
 from studio.engines.musetalk.networks import ROLES, Networks
@@ -45,7 +46,7 @@ def orders(folder: Path) -> list[Order]:
     paths = {role: path for role in BUILT if (path := networks.path(role)) is not None}
     for role in NEEDED:
         if role not in paths:
-            raise BadNetwork(f"{role}.onnx is missing; it belongs into {folder}.", str(folder))
+            raise BadNetwork(f"{role}.onnx is missing; it belongs into {told(folder)}.", str(folder))
     rehearsed = cache(partial(rehearsal, paths))
 
     def order(role: str, path: Path) -> Order:

@@ -12,6 +12,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from studio.engines.musetalk.finding import Finder, box_of, finder_of
 from studio.engines.musetalk.importer import Upstream, is_upstream
 from studio.engines.musetalk.networks import Networks
 from studio.engines.musetalk.options import Chosen
-from studio.engines.musetalk.report import OWN_MESH, findings
+from studio.engines.musetalk.report import OWN_MESH, SOFT_MASKS, findings
 from studio.engines.musetalk.store import FILES, INDEX, LATENT_BYTES, Draft, Room
 from studio.engines.musetalk.types import LATENT, Box, Bytes, Frame, Rules
 from studio.errors import AvatarNotReady, BadPortrait
@@ -50,7 +51,7 @@ def prepare(
     Args:
         source: A film as of `material`, or an avatar that upstream prepared.
         own: The avatar's options.
-        networks: Of its checkpoint; an avatar of upstream's needs none.
+        networks: Of its checkpoint; an avatar of upstream's can do without.
         folder: Exists, empty.
         key: Names what is done in the meantime; the same for the same source and options.
         report: Told how far it is; what it raises ends the preparation, which can be taken up again.
@@ -64,7 +65,7 @@ def prepare(
     if own.bbox_shift:
         log.info("bbox_shift %d has no effect: MuseTalk v1.5 ignores it as well", own.bbox_shift)
     if source.is_dir() and is_upstream(source):
-        return _taken_over(source, own.bbox_shift, folder, report, limits)
+        return _taken_over(source, own, networks, folder, report, limits)
     with _workplace(folder, key) as work:
         finder = finder_of(networks)
         shots = partial(material.frames, source, own.seconds, limits)
@@ -86,19 +87,23 @@ def prepare(
     return said if finder.is_upstream else [*said, OWN_MESH]
 
 
-def _taken_over(source: Path, bbox_shift: int, folder: Path, report: Progress, limits: LimitsSpec) -> list[Finding]:
-    """Copy an avatar that upstream prepared."""
+def _taken_over(
+    source: Path, own: Chosen, networks: Networks, folder: Path, report: Progress, limits: LimitsSpec
+) -> list[Finding]:
+    """Copy an avatar that upstream prepared; its masks are those of live speech, a film's are made anew."""
+    has_parser = networks.path("face_parsing") is not None
     with Upstream(source, limits.picture_pixels, limits.picture_bytes) as upstream:
-        upstream.agree(bbox_shift)
+        upstream.agree(own.bbox_shift)
         placed, room = [], Room(upstream.count, limits.avatar_memory_mb * 1_000_000)
         with Draft(folder, upstream.width, upstream.height, room) as draft:
             _make_room(folder, upstream.count, upstream.width, upstream.height, draft.packing)
             for number, frame in enumerate(upstream.frames()):
                 report(number / upstream.count, f"taking over frame {number + 1} of {upstream.count}")
-                draft.add(frame)
+                draft.add(_sharpened(frame, own.rules, networks) if has_parser else frame)
                 placed.append(frame.box)
             draft.finish()
-        return findings(placed, upstream.left_out, draft)
+        said = findings(placed, upstream.left_out, draft)
+        return said if has_parser else [*said, SOFT_MASKS]
 
 
 def _faces(shots: Iterator[Bytes], own: Chosen, finder: Finder, seen: Path, report: Progress) -> list[Box | None]:
@@ -177,6 +182,13 @@ def framed(picture: Bytes, box: Box, rules: Rules, networks: Networks) -> Frame:
     soft, sharp = (masks.soft_mask(area, box, crop, top, blur) for blur in (masks.REALTIME_BLUR, masks.OFFLINE_BLUR))
     seen = latents.encoder_input(latents.face_crop(picture, box))
     return Frame(picture, box, crop, soft, networks.encode(np.concatenate(seen)).reshape(LATENT), sharp)
+
+
+def _sharpened(frame: Frame, rules: Rules, networks: Networks) -> Frame:
+    """Return a frame of upstream's real-time script with the mask that its offline script would make of it."""
+    logits = networks.parse(masks.parser_input(masks.cut(frame.picture, frame.crop)))[0]
+    area, top = masks.talking_area(logits, rules), rules.upper_boundary_ratio
+    return replace(frame, sharp=masks.soft_mask(area, frame.box, frame.crop, top, masks.OFFLINE_BLUR))
 
 
 def _make_room(folder: Path, count: int, width: int, height: int, packing: str) -> None:

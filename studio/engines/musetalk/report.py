@@ -26,6 +26,13 @@ OWN_MESH = Finding(
     "Faces were found by the studio's own mesh: the mouth may sit pixels off. dwpose.onnx and s3fd.onnx do better.",
 )
 
+SOFT_MASKS = Finding(
+    "masks",
+    False,
+    "Films rendered offline have this avatar's masks of live speech, softer than upstream's: face_parsing.onnx is "
+    "missing to make theirs.",
+)
+
 
 def findings(boxes: Sequence[Box], lost: int, draft: Draft) -> list[Finding]:
     """Return the report.

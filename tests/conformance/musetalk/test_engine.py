@@ -121,6 +121,34 @@ def test_upstreams_avatar_gives_the_pictures_of_our_own(made: Set, tmp_path: Pat
         assert np.abs(ours.picture.astype(int) - other.picture).max() <= 2
 
 
+def test_a_film_of_upstreams_avatar_has_its_offline_masks(made: Set, tmp_path: Path) -> None:
+    spec = replace(made.spec, source=made.golden / "avatar_cache")
+    bare = tmp_path / "bare"
+    for path in (tmp_path / "whole", tmp_path / "soft", bare):
+        path.mkdir()
+    for role in ("unet", "vae_decoder", "whisper_encoder"):
+        shutil.copy(made.golden / "standins" / f"{role}.onnx", bare)
+    said = made.engine.prepare(spec, tmp_path / "whole", nothing)
+    assert "masks" not in [one.subject for one in said]
+    whole, ours = made.engine.load(Prepared(spec, tmp_path / "whole")).stored, made.avatar.stored
+    for frame in range(4):
+        assert np.abs(whole.mask(frame, sharp=True).astype(int) - ours.mask(frame, sharp=True)).max() <= 1
+        assert np.array_equal(whole.mask(frame), ours.mask(frame))
+    poor = replace(spec, options={**spec.options, "checkpoint": str(bare)})
+    said = made.engine.prepare(poor, tmp_path / "soft", nothing)
+    assert [one.good for one in said if one.subject == "masks"] == [False]
+    soft = made.engine.load(Prepared(poor, tmp_path / "soft")).stored
+    assert np.array_equal(soft.mask(0, sharp=True), soft.mask(0))
+
+
+def test_a_missing_network_is_named_without_the_machines_paths(made: Set, tmp_path: Path) -> None:
+    spec = replace(made.spec, options={**made.spec.options, "checkpoint": str(tmp_path / "weights")})
+    with pytest.raises(BadNetwork) as missing:
+        made.engine.load(Prepared(spec, made.folder))
+    assert missing.value.message == "unet.onnx is missing; it belongs into weights."
+    assert str(tmp_path) in missing.value.detail
+
+
 def test_every_visit_shares_one_call_of_the_networks(made: Set, monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[tuple[str, int]] = []
     called = Model._whole
