@@ -17,7 +17,7 @@ from studio.library import Library, Shelf
 from studio.messages import AvatarCard
 from studio.scheduler import Scheduler
 from studio.spec import IceSpec
-from studio.web.guard import is_operator, is_private
+from studio.web.guard import is_operator
 from studio.web.keys import HOST, LIBRARY, SPEC
 from studio.web.pages import asset, respond
 
@@ -101,9 +101,9 @@ async def show_picture(request: web.Request) -> web.Response:
 async def list_sessions(request: web.Request) -> web.Response:
     """Answer ``GET /api/sessions``: how many seats there are, how many are taken, and the visits that go on.
 
-    Who knows a visit's id may speak in it: ids are told to this machine only.
+    Who knows a visit's id may speak in it: ids are told to the operator only.
     """
-    host, tells_ids = request.app[HOST], is_private(request)
+    host, tells_ids = request.app[HOST], is_operator(request)
     rows = [({"id": id} if tells_ids else {}) | _row(visit) for id, visit in host.sessions().items()]
     return web.json_response(dataclasses.asdict(host.capacity()) | {"sessions": rows})
 

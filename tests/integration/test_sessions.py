@@ -9,14 +9,17 @@ from tests.inside import inside, spec_of
 from tests.integration.test_agent import visit
 
 
-async def test_visits_are_listed_and_their_ids_told_to_this_machine_only(tmp_path: Path) -> None:
+async def test_visits_are_listed_and_their_ids_told_to_the_operator_only(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, sessions=3)
+    token = "0123456789abcdef"
     for origins, headers, tells in (
         ((), {}, True),
         ((), {"X-Forwarded-For": "192.0.2.1"}, False),
         (("https://shop.example",), {}, False),
+        (("https://shop.example",), {"Authorization": f"Bearer {token}"}, True),
+        ((), {"Authorization": "Bearer another"}, False),
     ):
-        server = dataclasses.replace(spec.server, origins=origins)
+        server = dataclasses.replace(spec.server, origins=origins, token=token)
         async with inside(dataclasses.replace(spec, server=server)) as studio:
             session_id, _ = await visit(studio)
             async with studio.client.get(studio.url("/api/sessions"), headers=headers) as answer:

@@ -52,7 +52,7 @@ SESSION: Json = record(
         "state": text(enum=[str(one) for one in Connection]),
         "seconds": number("Since it began.", minimum=0),
     },
-    {"id": text("Whoever knows it may speak in the session: told to this machine only.")},
+    {"id": text("Whoever knows it may speak in the session: told to the operator only.")},
 )
 TURN: Json = {
     "urls": ["turn:turn.example:3478?transport=udp"], "username": "1767225600:studio", "credential": "gh4YvIuNM+8QoE=",
