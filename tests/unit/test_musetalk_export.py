@@ -1,4 +1,4 @@
-"""What the export decides before PyTorch is asked: files, configurations, sentences; `tests/export` does it for real."""
+"""What the export decides before PyTorch is asked: files, configurations, sentences. `tests/export` does the rest."""
 
 from __future__ import annotations
 

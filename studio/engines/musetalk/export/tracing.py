@@ -8,6 +8,7 @@ other numbers of rows than it was traced with.
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from studio.engines.network import Model
 from studio.engines.onnxgraph import read, write
 from studio.engines.onnxmodel import OnnxBackend
 from studio.engines.tensorrtbuild import distance
-from studio.errors import BadNetwork
+from studio.errors import AvatarNotReady, BadNetwork
 
 OPSET = 17
 LIMIT = 1e-4
@@ -60,7 +61,7 @@ def export(
         target: The file; it is alone in its folder, which may be left in any state by a failure.
 
     Raises:
-        AvatarNotReady: The folder cannot be written.
+        AvatarNotReady: PyTorch cannot write the graph: the disk may be full.
         BadNetwork: The graph computes something else, or the network no numbers.
     """
     module = make()
@@ -72,6 +73,7 @@ def export(
     _trace(module, ends, probes[1], raw)
     del module
     graph = read(raw)
+    shutil.rmtree(raw.parent)  # or twice the weights would lie on the disk
     _shape(graph.graph.input, ends.inputs)
     _shape(graph.graph.output, ends.outputs)
     graph.graph.name = role
@@ -79,9 +81,8 @@ def export(
     del graph
     error = _compared(target, probes, wanted)
     if not error <= LIMIT:
-        raise BadNetwork(
-            f"{target.name} computes something else than the weights: error {error:.2g}, {LIMIT:g} allowed."
-        )
+        sentence = f"{target.name} computes something else than the weights do: error {error:.2g}, {LIMIT:g} allowed."
+        raise BadNetwork(sentence)
     return Figures(target, numbers, error, tuple(sorted({len(next(iter(probe.values()))) for probe in probes})))
 
 
@@ -100,10 +101,14 @@ def _trace(module: torch.nn.Module, ends: Ends, probe: Feeds, path: Path) -> Non
     free = {end.names[0]: _free(end) for end in (*ends.inputs, *ends.outputs)}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of tracing, for every size that Python looks at: comparing is the answer
-        torch.onnx.export(
-            module, _tensors(ends, probe), str(path), input_names=names[0], output_names=names[1],
-            dynamic_axes=free, opset_version=OPSET, dynamo=False,
-        )  # fmt: skip
+        try:
+            torch.onnx.export(
+                module, _tensors(ends, probe), str(path), input_names=names[0], output_names=names[1],
+                dynamic_axes=free, opset_version=OPSET, dynamo=False,
+            )  # fmt: skip
+        except RuntimeError as error:  # PyTorch's own are all of this kind, those of a full disk as well
+            sentence = f"PyTorch {torch.__version__} cannot write {path.name}; is the disk full?"
+            raise AvatarNotReady(sentence, str(error)) from error
 
 
 def _free(end: End) -> Mapping[int, str]:
