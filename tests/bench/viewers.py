@@ -106,7 +106,7 @@ class Crowd:
 
     def _rate(self, viewer: Client, kind: str, since: float) -> float:
         seconds: float = self._options.seconds
-        return sum(item[0] >= since for item in viewer.items[kind]) / seconds
+        return sum(1 for item in viewer.items[kind] if item[0] >= since) / seconds
 
 
 def cost(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:

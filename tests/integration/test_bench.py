@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench import latency, sessions
+from tests.bench import latency, sessions, viewers
 from tests.bench.latency import Probe, buzz, opus_of
 from tests.bench.measure import Look, labelled
 from tests.conftest import need
@@ -41,6 +41,21 @@ async def test_sessions_counts_both_ways(tmp_path: Path) -> None:
         assert {"hear", "step", "encode_video", "encode_audio", "rest_of_loop"} <= row["stages_ms"].keys()
         assert row["lateness_ms"].keys() == {"p50", "p95", "p99"}
         assert {"sessions", "best", "rss_loaded_mb", "rss_first_session_mb", "rss_per_session_mb"} <= result[way].keys()
+
+
+async def test_viewers_share_an_encoder_or_have_their_own(tmp_path: Path) -> None:
+    result = await bench("viewers", "--seconds", "2", "--most", "2", "--cache", str(tmp_path))
+    assert {"machine", "seconds", "avatar", "shared", "separate", "ratio"} == result.keys()
+    for way in ("shared", "separate"):
+        assert {"held", "base_ms", "viewer_ms", "per_core", "rows"} == result[way].keys()
+        assert {row["viewers"] for row in result[way]["rows"]} <= {1, 2}
+        assert all(row["cpu_ms_per_beat"] > 0 and row["stages_ms"]["send"] > 0 for row in result[way]["rows"])
+
+
+def test_cost_of_a_viewer_is_the_slope() -> None:
+    rows = [{"viewers": count, "cpu_ms_per_beat": 8 + 0.5 * count} for count in (1, 2, 4, 8)]
+    assert viewers.cost(rows) == {"base_ms": 8.0, "viewer_ms": 0.5, "per_core": 64.0}
+    assert viewers.cost(rows[:1])["per_core"] is None
 
 
 async def test_latency_looks_from_inside_and_outside(tmp_path: Path) -> None:
