@@ -24,6 +24,8 @@ CARDS = [
     {"id": "mira", "source": "static/avatars/mira", "engine": "testcard"},
     {"id": "astronaut", "source": "static/avatars/astronaut.png", "engine": "testcard"},
 ]
+VERDICT = (1, "Measure what a visitor gets")
+"""What a client says of a busy machine is its business."""
 LIMIT = 120.0
 """Seconds for one block."""
 
@@ -54,6 +56,7 @@ RESULTS: dict[str, str | tuple[str, ...]] = {
     "Many watch one avatar (WHEP), a microphone from outside speaks (WHIP)": ("broadcast.mp4",),
     "Stream to an RTMP server": r'Stream demo started.*"state": "live".*Stream demo stopped',
     "Avatars that come while it runs": r'"state": "(queued|preparing)".*event: state.*"state": "(ready|failed)"',
+    "Measure what a visitor gets": ("measured.webm", "measured.json", "measured.html"),
     "A film": ("talk.mp4", "curves.png"),
 }
 """What each block prints, or the files it makes."""
@@ -115,7 +118,7 @@ async def pasted(title: str, folder: Path, server: Server) -> str:
     except TimeoutError:
         os.killpg(child.pid, signal.SIGKILL)
         raise
-    assert child.returncode == 0, out.decode()
+    assert child.returncode == 0 or (child.returncode, title) == VERDICT, out.decode()
     return out.decode()
 
 
