@@ -74,7 +74,7 @@ class IceSpec:
     addresses: tuple[str, ...] = ()
     """Host candidates; empty: loopback when bound to loopback, else all interfaces."""
     ports: str = ""
-    """UDP ports to use, ``50000-50199``, one for each visit, and for each viewer of a broadcast; empty: whatever the system gives."""
+    """UDP ports to use, ``50000-50199``, one for each visit and viewer; empty: whatever the system gives."""
     public_address: str = ""
     """The address by which the world knows this machine, where a NAT or a container hands those ports on unchanged."""
     relay_only: bool = False
