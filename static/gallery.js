@@ -11,7 +11,7 @@ const SIDE = 192;
 /** Every so many pictures of the stage the chosen card shows one: it is small, and a face that size need not be smoother. */
 const EVERY = 2;
 
-/** The cards. Emits "select" with the avatar's id. */
+/** The cards. Emits "select" and "remove" with the avatar's id. */
 export class Gallery extends EventTarget {
   #box;
   #template;
@@ -29,14 +29,21 @@ export class Gallery extends EventTarget {
     box.addEventListener("change", ({target}) => {
       this.dispatchEvent(new CustomEvent("select", {detail: /** @type {HTMLInputElement} */ (target).value}));
     }, {signal});
+    box.addEventListener("click", (event) => {
+      const button = /** @type {HTMLElement} */ (event.target).closest("button");
+      if (button) this.dispatchEvent(new CustomEvent("remove", {detail: button.value}));
+    }, {signal});
   }
 
   /** @param {readonly AvatarCard[]} avatars @returns {string} the chosen one: the same as before if it still can, else the first that can */
   fill(avatars) {
+    const hadFocus = this.#box.contains(document.activeElement);
     this.#cards = new Map(avatars.map((card) => [card.id, card]));
     this.#box.replaceChildren(...avatars.map((card) => this.#lay(card)));
     const choice = this.#cards.get(this.#chosen)?.ready ? this.#chosen : avatars.find((card) => card.ready)?.id ?? "";
     this.choose(choice);
+    // They come again when one was added: the keyboard stays where it was.
+    if (hadFocus) this.#label(choice)?.control?.focus();
     return choice;
   }
 
@@ -54,6 +61,11 @@ export class Gallery extends EventTarget {
   /** @param {string} id @returns {AvatarCard | undefined} */
   card(id) {
     return this.#cards.get(id);
+  }
+
+  /** Those of all cards. */
+  get ids() {
+    return [...this.#cards.keys()];
   }
 
   /** Why nobody can be chosen, in words; empty if somebody can. */
@@ -107,6 +119,8 @@ export class Gallery extends EventTarget {
     name.textContent = card.name;
     reason.textContent = card.ready ? "" : card.reason || "Not ready on this server.";
     label.title = reason.textContent;
+    const remove = /** @type {HTMLButtonElement} */ (label.querySelector("button"));
+    [remove.hidden, remove.value, remove.ariaLabel] = [!card.added, card.id, `Remove ${card.name}`];
     return copy;
   }
 

@@ -3,6 +3,7 @@
 
 import {Call, listen} from "./call.js";
 import {Microphone} from "./microphone.js";
+import {Newcomers} from "./newcomers.js";
 import {choose} from "./sentences.js";
 import {View} from "./view.js";
 
@@ -11,6 +12,7 @@ class Studio {
   #view = new View();
   #microphone = new Microphone();
   #call = new Call(new URL(document.baseURI));
+  #newcomers = new Newcomers(new URL(document.baseURI));
   /** True once the gallery is known. */
   #isGreeted = false;
 
@@ -21,10 +23,12 @@ class Studio {
     this.#view.microphones = [];
     this.#view.microphoneState = "off";
     this.#call.open();
+    this.#newcomers.mayAdd().then((mayAdd) => (this.#view.mayAdd = mayAdd));
   }
 
   close() {
     this.#call.close();
+    this.#newcomers.close();
     this.#microphone.close();
     this.#view.close();
   }
@@ -37,6 +41,8 @@ class Studio {
     on("interrupt", () => this.#call.interrupt());
     on("sound", () => (this.#view.isSoundOn = !this.#view.isSoundOn));
     on("select", (id) => this.#select(id));
+    on("add", (picture) => this.#add(picture));
+    on("remove", async (id) => this.#view.sayAdding(await this.#newcomers.remove(id)));
     on("microphone", () => this.#call.isWanted && this.#openMicrophone());
     on("mute", () => {
       if (this.#microphone.track) this.#microphone.mute(this.#microphone.state !== "muted");
@@ -87,6 +93,12 @@ class Studio {
     this.#view.avatar = id;
     this.#call.select(id);
     this.#explain();
+  }
+
+  /** @param {{file: File, taken: readonly string[]}} picture */
+  async #add({file, taken}) {
+    const sentence = await this.#newcomers.add(file, taken, (how) => this.#view.sayAdding(how, true));
+    this.#view.sayAdding(sentence);
   }
 
   async #openMicrophone() {

@@ -7,7 +7,7 @@
  */
 
 /**
- * @typedef {{id: string, name: string, video_path: string, engine: string, thumbnail: string, ready: boolean, reason?: string, still?: string, loop?: string}} AvatarCard
+ * @typedef {{id: string, name: string, video_path: string, engine: string, thumbnail: string, ready: boolean, reason?: string, still?: string, loop?: string, added?: boolean}} AvatarCard
  * @typedef {{fps: number, queue_depth: number, beat_lateness_ms: number, engine_ms: number, dropped: number}} ServerStats
  * @typedef {{code: string, message: string, fatal: boolean, retryable: boolean}} Fault
  */

@@ -1,11 +1,12 @@
 // @ts-check
 /**
- * The page's face: with its parts `gallery.js` and `drawer.js` the only module that touches the document.
+ * The page's face: with its parts `gallery.js`, `adder.js` and `drawer.js` the only module that touches the document.
  *
  * Shows what it is told and emits what the visitor wants: "start", "stop", "interrupt", "again", "mute", "sound" and
- * "microphone", and "select" with an avatar's id as detail. Knows nothing of sockets and peers.
+ * "microphone", "select" and "remove" with an avatar's id as detail, and "add" with a picture's file and the ids that are taken. Knows nothing of sockets and peers.
  */
 
+import {Adder} from "./adder.js";
 import {Drawer} from "./drawer.js";
 import {Gallery} from "./gallery.js";
 import {NO_MICROPHONE} from "./microphone.js";
@@ -41,6 +42,7 @@ export class View extends EventTarget {
   /** @type {HTMLVideoElement} */
   #video = find("video");
   #gallery = new Gallery(find("cards"), find("card"), this.#life.signal);
+  #adder = new Adder({place: find("adder"), button: find("add"), input: find("portrait"), output: find("adding")}, this.#life.signal);
   #drawer = new Drawer(find("metrics"), find("note"), {group: find("group"), metric: find("metric")});
   #avatar = "";
   /** @type {State} */
@@ -114,9 +116,18 @@ export class View extends EventTarget {
 
   /** @param {readonly import("./signaling.js").AvatarCard[]} avatars */
   set avatars(avatars) {
-    this.#avatar = this.#gallery.fill(avatars);
-    this.avatar = this.#avatar;
+    this.avatar = this.#avatar = this.#gallery.fill(avatars);
     find("start").disabled = !this.#avatar;
+  }
+
+  /** @param {boolean} mayAdd whether the visitor may add avatars, and remove those */
+  set mayAdd(mayAdd) {
+    this.#adder.isOpen = mayAdd;
+  }
+
+  /** Say how an avatar comes or goes. @param {string} sentence @param {boolean} [isBusy] */
+  sayAdding(sentence, isBusy = false) {
+    this.#adder.say(sentence, isBusy);
   }
 
   /** @param {string} sentence empty for silence @param {{isFault?: boolean, again?: boolean}} [how] */
@@ -230,7 +241,8 @@ export class View extends EventTarget {
     this.#on("stop", "click", () => this.#state !== "closing" && this.#want("stop"));
     for (const id of ["interrupt", "again", "mute", "sound"]) this.#on(id, "click", () => this.#want(id));
     this.#on("microphone", "change", () => this.#want("microphone"));
-    this.#gallery.addEventListener("select", (event) => this.#want("select", /** @type {CustomEvent} */ (event).detail));
+    for (const what of ["select", "remove"]) this.#gallery.addEventListener(what, (event) => this.#want(what, /** @type {CustomEvent} */ (event).detail));
+    this.#adder.addEventListener("add", (event) => this.#want("add", {file: /** @type {CustomEvent} */ (event).detail, taken: this.#gallery.ids}));
     this.#on("statistics", "click", () => this.#slide(find("drawer").hidden));
     this.#on("shut", "click", () => this.#slide(false));
     document.addEventListener("keydown", ({key}) => {

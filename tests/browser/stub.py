@@ -64,6 +64,8 @@ class Stub:
         self.broken: set[str] = set()
         """Avatars that seem ready and are refused when they are selected."""
         self.is_empty = False
+        self.may_add = False
+        """Whether the page's visitor may add avatars."""
         self.heard: list[dict[str, Any]] = []
         self.left = asyncio.Event()
         """Set as soon as a visitor's socket has closed."""
@@ -99,6 +101,7 @@ class Stub:
         app.router.add_get("/", show_page)
         app.router.add_get("/ws", self._converse)
         app.router.add_get("/api/ice-servers", list_ice_servers)
+        app.router.add_get("/api/avatars", self._list)
         app.router.add_get("/api/avatars/{id}/thumbnail", self._thumbnail)
         app.router.add_static("/static", STATIC)
         self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1, access_log=None)
@@ -124,6 +127,9 @@ class Stub:
     def count(self, kind: str) -> int:
         """How many messages of a type were heard."""
         return sum(message["type"] == kind for message in self.heard)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        return web.json_response({"avatars": self.cards(), "may_add": self.may_add})
 
     async def _thumbnail(self, request: web.Request) -> web.Response:
         encoded = cv2.imencode(".jpg", self.picture(request.match_info["id"]))[1]

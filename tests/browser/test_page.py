@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 async def test_page_loaded_shows_everybody_and_says_what_to_do(page: Page) -> None:
     assert await page.tab.evaluate(STATE) == "idle"
-    names = "[...document.querySelectorAll('.card b')].map((b) => b.textContent)"
+    names = "[...document.querySelectorAll('#cards b')].map((b) => b.textContent)"
     assert await page.tab.evaluate(names) == ["Mira", "Omar", "Robot", "Astronaut"]
     assert await page.tab.evaluate("document.querySelector('#cards input:checked').value") == "mira"
     assert await page.text("#sentence") == "Press Start and speak: Mira says it with you."
