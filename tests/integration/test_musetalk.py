@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 pytest.importorskip("onnxruntime", reason="the networks' runtime is not installed: pip install onnxruntime")
@@ -63,12 +65,17 @@ class Loaded:
 
 async def spoken(engine: MuseTalkEngine, avatar: Avatar, sound: NDArray[np.int16], step: int) -> list[Beat]:
     """Return the beats of a sound that comes in pieces of ``step`` samples."""
+    return await spoken_in(engine, avatar, [sound[at : at + step] for at in range(0, len(sound), step)])
+
+
+async def spoken_in(engine: MuseTalkEngine, avatar: Avatar, pieces: Sequence[NDArray[np.int16]]) -> list[Beat]:
+    """Return the beats of a sound that comes in pieces."""
     scheduler = Scheduler(engine, Stats())
     pipeline = Pipeline(Loaded(SPEC, engine, scheduler, avatar), Options(), paced=False)
     beats: list[Beat] = []
     try:
-        for at in range(0, len(sound), step):
-            assert pipeline.feed(sound[at : at + step]) == len(sound[at : at + step])
+        for piece in pieces:
+            assert pipeline.feed(piece) == len(piece)
         pipeline.end()
         while not pipeline.is_finished:
             beats.append(await pipeline.next())
@@ -88,6 +95,20 @@ async def test_however_the_sound_is_cut_the_pictures_are_the_same(engine: MuseTa
         assert all(np.array_equal(a.picture, b.picture) for a, b in zip(parts, whole, strict=True))
     still = [np.array_equal(beat.picture, avatar.idle(beat.phase)) for beat in whole]
     assert still[0] and still[-1] and not all(still)
+
+
+def test_any_split_of_a_sound_gives_the_same_pictures(engine: MuseTalkEngine, avatar: Avatar) -> None:
+    pcm = np.concatenate(list(read_file(GOLDEN / "input" / "eng_e2e.wav")))[:8000]
+    whole = asyncio.run(spoken(engine, avatar, pcm, len(pcm)))
+
+    @settings(max_examples=6, deadline=None)
+    @given(st.lists(st.integers(1, len(pcm) - 1), max_size=12, unique=True))
+    def judge(cuts: list[int]) -> None:
+        parts = asyncio.run(spoken_in(engine, avatar, np.split(pcm, sorted(cuts))))
+        assert len(parts) == len(whole)
+        assert all(np.array_equal(a.picture, b.picture) for a, b in zip(parts, whole, strict=True))
+
+    judge()
 
 
 async def ready(studio: Inside) -> None:

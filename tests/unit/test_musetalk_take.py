@@ -13,6 +13,7 @@ from studio.engines.musetalk.take import Due, Film, Player
 from studio.errors import ConfigError
 
 LOOP = 300
+SPECIFIED = [("low", 1, 100), ("balanced", 2, 120), ("quality", 4, 200)]
 
 
 def chunk(index: int, speech: bool = True, phase: int | None = None, cut: bool = False) -> AudioChunk:
@@ -32,6 +33,32 @@ def test_pictures_come_in_order_as_late_as_the_arithmetic_says(name: str, waits:
     assert [due.chunk.index for _, due in made] == list(range(len(made)))
     assert {at - due.chunk.index for at, due in made} == waits
     assert max(waits) == LATENCIES[name].lookahead
+
+
+@pytest.mark.parametrize(
+    ("name", "together", "future_ms"), [("low", 1, 100), ("balanced", 2, 120), ("quality", 4, 200)]
+)
+def test_the_delay_is_that_of_the_specification(name: str, together: int, future_ms: int) -> None:
+    """Section 4.5: 40 n + R ms from the first sample of a group's first picture; R in whole beats, which come in 40."""
+    made = played([chunk(i) for i in range(60)], name)
+    heard_ms = [40 * (at + 1 - due.chunk.index) for at, due in made]  # until the chunk that brought it was complete
+    whole_ms = -(-future_ms // 40) * 40
+    assert LATENCIES[name].together == together
+    assert max(heard_ms) == 40 * together + whole_ms == 40 * (1 + LATENCIES[name].lookahead)
+    assert min(heard_ms) == 40 + whole_ms
+
+
+@pytest.mark.parametrize("name", LATENCIES)
+def test_every_picture_has_heard_its_whole_window(name: str) -> None:
+    """Its last row but one needs 92.5 ms (section 4.4): no prompt of a picture that is due ends in the unknown."""
+    player = Player(LATENCIES[name], LOOP)
+    for i in range(40):
+        due = player.hear(chunk(i))
+        if due:
+            states = np.ones((1500, 5, 384), np.float32)
+            beats = [one.chunk.index for one in due]
+            made = player.prompts(states, beats) - player.prompts(states * 0, beats)
+            assert np.rint(made).all()
 
 
 def test_both_edges_of_speech_are_eased_over_four_beats() -> None:

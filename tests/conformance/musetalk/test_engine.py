@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,25 @@ def test_a_step_that_failed_may_be_tried_again(made: Set, monkeypatch: pytest.Mo
 
 def fail(*_: object) -> NDArray[np.uint8]:
     raise EngineFault(detail="told to fail")
+
+
+def test_crossing_the_loops_ends_does_not_jump(made: Set) -> None:
+    length, count = made.avatar.idle_length, made.avatar.stored.count
+    assert length >= 200 and length % (2 * count) == 0
+    frames = [made.avatar.frame(phase) for phase in range(length + 2 * count)]
+    assert max(abs(one - other) for one, other in pairwise(frames)) == 1 and set(frames) == set(range(count))
+    sound = np.tile(read(made.golden, "eng_e2e.wav"), 2)
+    take, beats = made.engine.begin(made.avatar, Options()), []
+    for chunk in chunks(sound):
+        late = replace(chunk, phase=(length - 9 + chunk.index) % length)
+        beats += made.engine.step([(take, late)])[0]
+    assert beats[0].phase == length - 9 and beats[9].phase == 0
+    x0, y0, x1, y1 = made.avatar.stored.box(0)
+    for beat in beats:
+        shown, idle = picture.planes(beat.picture)[0].copy(), picture.planes(made.avatar.idle(beat.phase))[0].copy()
+        for luma in (shown, idle):
+            luma[min(y0, 60) : y1 + 8, x0 - 8 : x1 + 8] = 0
+        assert np.array_equal(shown, idle), "outside of the face the film runs on"
 
 
 def test_look_ahead_follows_the_latency(made: Set) -> None:
