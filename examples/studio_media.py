@@ -21,6 +21,8 @@ AUDIBLE = 100
 """Of 32767: what is below is silence as Opus leaves it, -50 dB."""
 ON_THE_WAY = round(0.2 / SOUND_SECONDS)
 """Sounds that still come when the studio has sent the last one: aiortc holds 80 ms back, the network keeps the rest."""
+PATIENCE = round(0.16 / SOUND_SECONDS)
+"""Sounds that wait for a picture which is late; then they go without."""
 KEPT = 2 * (FPS + round(1 / SOUND_SECONDS))
 """Pictures and sounds that wait for a slow reader, 2 s; then the oldest are dropped."""
 
@@ -118,6 +120,8 @@ class Stage:
 
     def __init__(self) -> None:
         self._pictures: deque[tuple[float, Picture]] = deque(maxlen=FPS)
+        self._newest = 0.0  # of all pictures that have come
+        self._held: deque[tuple[float, Sound]] = deque()
         self._items: deque[Item] = deque()
         self._sounds = 0
         self._endings: deque[int] = deque()  # at which count of sounds
@@ -140,13 +144,25 @@ class Stage:
         return self._items.popleft()
 
     def show(self, at: float, picture: Picture) -> None:
-        """Take a picture that was sent at ``at``; it waits for the sounds before it, which travel longer."""
+        """Take a picture that was sent at ``at``; it goes out before the sounds that were sent then."""
         self._pictures.append((at, picture))
+        self._newest = at
+        self._release()
 
     def play(self, at: float, sound: Sound) -> None:
-        """Take a sound and give it out after the pictures before it. It leads: a studio leaves out no sound, ever."""
-        while self._pictures and self._pictures[0][0] < at + SOUND_SECONDS / 2:
-            self._put(self._pictures.popleft()[1])
+        """Take a sound. Usually it travels longer than its picture; if not, it waits a little. No sound is left out."""
+        self._held.append((at, sound))
+        self._release()
+
+    def _release(self) -> None:
+        """Give out the sounds whose picture is here, or overdue: a beat is a picture and the two sounds from it on."""
+        while self._held and (self._newest > self._held[0][0] - 1.5 * SOUND_SECONDS or len(self._held) > PATIENCE):
+            at, sound = self._held.popleft()
+            while self._pictures and self._pictures[0][0] < at + SOUND_SECONDS / 2:
+                self._put(self._pictures.popleft()[1])
+            self._give(sound)
+
+    def _give(self, sound: Sound) -> None:
         self._sounds += 1
         if self._mute_until and (not sound.is_audible or self._sounds >= self._mute_until):
             self._is_mute, self._mute_until = False, 0
@@ -172,7 +188,7 @@ class Stage:
         if interrupted:
             self._put_end(interrupted=True)
         else:
-            self._endings.append(self._sounds + ON_THE_WAY)
+            self._endings.append(self._sounds + len(self._held) + ON_THE_WAY)
 
     def hush(self) -> None:
         """Forget what was not read, and mute what arrives from now on."""
@@ -185,7 +201,7 @@ class Stage:
 
     def unhush(self) -> None:
         """The studio is silent: hear again as soon as its silence has arrived."""
-        self._mute_until = self._sounds + 2 * ON_THE_WAY
+        self._mute_until = self._sounds + len(self._held) + 2 * ON_THE_WAY
 
     def close(self, error: Exception) -> None:
         """End it; the first reason counts."""

@@ -15,7 +15,7 @@ def bursts(count: int, rate: int) -> NDArray[np.int16]:
     return np.tile(np.concatenate((tone, np.zeros_like(tone))), count).astype(np.int16)
 
 
-REST_SECONDS = 0.15
+REST_SECONDS = 0.25
 """Less quiet than this is a hitch of a busy machine, and no new burst."""
 
 

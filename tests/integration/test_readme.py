@@ -53,6 +53,7 @@ RESULTS: dict[str, str | tuple[str, ...]] = {
     "Pictures over a WebSocket": r"metadata.*picture of \d+ bytes.*writer_closed",
     "A microphone over a WebSocket": ("frame.jpg",),
     "Speak through an avatar: agents, TTS, recordings": r'"seconds": [\d.]+.*flushed.*False',
+    "For agents: espeak-ng, Pipecat, LiveKit": r"^Spoken\.$",
     "Many watch one avatar (WHEP), a microphone from outside speaks (WHIP)": ("broadcast.mp4",),
     "Stream to an RTMP server": r'Stream demo started.*"state": "live".*Stream demo stopped',
     "Avatars that come while it runs": r'"state": "(queued|preparing)".*event: state.*"state": "(ready|failed)"',
@@ -127,7 +128,7 @@ async def pasted(title: str, folder: Path, server: Server) -> str:
 async def test_command_works_when_pasted(title: str, folder: Path, server: Server, counting_peers: None) -> None:
     visitor = RTCPeerConnection()
     try:
-        if title.startswith("Speak"):
+        if title.startswith(("Speak", "For agents")):
             await visit(visitor, server)
         printed = await pasted(title, folder, server)
     finally:
