@@ -25,7 +25,7 @@ from studio.web.agent import add_agent
 from studio.web.avatars import add_avatars
 from studio.web.bulletin import BULLETIN, bulletin
 from studio.web.gallery import add_gallery
-from studio.web.guard import add_headers, answer_errors
+from studio.web.guard import SERVER_LOG, add_headers, answer_errors
 from studio.web.health import add_health
 from studio.web.images import add_images
 from studio.web.keys import ADDITIONS, FILES, GUESTS, HOST, LIBRARY, SPEC, STATS, STORE
@@ -146,6 +146,7 @@ def make_runner(app: web.Application) -> web.AppRunner:
     return web.AppRunner(
         app, access_log=None, shutdown_timeout=GRACE_SECONDS, handler_cancellation=True,
         keepalive_timeout=IDLE_SECONDS, lingering_time=LINGER_SECONDS, auto_decompress=False,  # no client packs
+        logger=SERVER_LOG,
     )  # fmt: skip
 
 

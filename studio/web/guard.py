@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from studio.errors import OperatorOnly, RateLimited, StudioError, StudioFull, Unauthorized
@@ -213,6 +214,20 @@ def _is_known_name(host: str, server: ServerSpec) -> bool:
 def _name(host: str) -> str:
     """Return a ``Host`` header's name, without port and brackets."""
     return host.rpartition("]")[0].strip("[") or host.partition(":")[0].rstrip(".").lower()
+
+
+def no_traceback(record: logging.LogRecord) -> bool:
+    """Let the log know in one line of requests that are no HTTP: whoever sends them decides how many there are."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args, record.exc_info = "a request is no HTTP: %s", (type(error).__name__,), None
+        record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+    return True
+
+
+SERVER_LOG = logging.getLogger("studio.web.server")
+"""Where aiohttp says what happens outside our routes."""
+SERVER_LOG.addFilter(no_traceback)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -21,8 +21,8 @@ from studio.uploads import FileNotFound
 from studio.web.bodies import read_json
 from studio.web.forms import in_thread
 from studio.web.guard import check_operator, in_detail, is_loopback, is_private
-from studio.web.keys import HOST, LIBRARY, SPEC, STATS
-from studio.web.uploads import find_avatar, find_sound
+from studio.web.keys import GUESTS, HOST, LIBRARY, SPEC, STATS
+from studio.web.uploads import PREPARE_LIMIT, find_sound, invite
 
 STREAMS = web.AppKey("STREAMS", Streams)
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -130,7 +130,8 @@ async def start_stream(request: web.Request) -> web.Response:
     app[STREAMS].check_free(name)
     try:
         avatar_id = wish.avatar_id or await _avatar_of(app, wish.source_path)
-        source = await _source(app, wish)
+        source = await _source(app, wish)  # before the long wait
+        await app[GUESTS].ready(avatar_id, PREPARE_LIMIT)
     except FileNotFound as error:
         raise BadMessage(error.message) from error
     session_id = await app[STREAMS].start(name, avatar_id, wish.destination, wish.shape, source)
@@ -162,7 +163,7 @@ async def _avatar_of(app: web.Application, source_path: str) -> str:
     for id, shelf in app[LIBRARY].shelves.items():
         if source_path in (id, shelf.spec.configured_source):
             return id
-    return await find_avatar(app, source_path)
+    return await invite(app, source_path)
 
 
 @in_detail

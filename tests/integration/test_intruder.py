@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import time
 from pathlib import Path
@@ -61,13 +62,16 @@ async def test_paths_that_climb_find_nothing(studio: Inside, path: str) -> None:
     ],
     ids=["header", "path", "headers", "tls", "version", "length", "smuggling"],
 )
-async def test_requests_that_are_none_are_refused(studio: Inside, request_bytes: bytes) -> None:
+async def test_requests_that_are_none_are_refused(
+    studio: Inside, request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     with contextlib.suppress(ConnectionError):  # it may close while we are still sending
         answer = await raw(studio.port, request_bytes)
         assert answer == b"" or 400 <= int(answer.split(b" ", 2)[1]) < 500, answer[:200]
         assert b"Traceback" not in answer
     async with studio.client.get(studio.url("/healthz")) as alive:
         assert alive.status == 200
+    assert not [record for record in caplog.records if record.exc_info or record.levelno > logging.INFO]
 
 
 @pytest.mark.parametrize(

@@ -234,8 +234,10 @@ async def test_recording_that_is_not_there_is_missed_before_the_portrait_is_prep
     try:
         source = (await uploaded(studio, portrait=portrait))["source_path"]
         body = {**OFFER, "source_path": source, "engine": "testcard", "audio_path": "uploads/nobody.wav"}
-        async with asyncio.timeout(5), studio.client.post(studio.url("/webrtc/offer"), json=body) as answer:
-            assert answer.status == 400 and "no such file" in (await answer.json())["detail"]
+        body |= {"rtmp_url": "rtmp://127.0.0.1:1/live/key"}
+        for path in ("/webrtc/offer", "/start_stream/a"):
+            async with asyncio.timeout(5), studio.client.post(studio.url(path), json=body) as answer:
+                assert answer.status == 400 and "no such file" in (await answer.json())["detail"]
     finally:
         released.set()
 

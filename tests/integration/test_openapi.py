@@ -21,6 +21,7 @@ import studio as package
 from studio.spec import ServerSpec
 from studio.web.keys import HOST, LIBRARY
 from studio.web.openapi import document
+from studio.web.streams import KNOWN
 from tests.clerk import Clerk
 from tests.fakes import speech
 from tests.inside import Inside, inside, spec_of
@@ -120,7 +121,7 @@ async def test_limits_are_where_the_document_says(clerk: Clerk) -> None:
     body = clerk.operation("POST", "/start_stream/a")["requestBody"]["content"]["application/json"]["schema"]
     wish = {"avatar_id": "nobody", "rtmp_url": "rtmp://127.0.0.1:1/live/key", "width": 64, "height": 64}
     ranges = {name: (one["minimum"], one["maximum"]) for name, one in body["properties"].items() if "minimum" in one}
-    assert len(ranges) == 6
+    assert len(ranges) == 6 and set(body["properties"]) == set(KNOWN)
     for name, (low, high) in ranges.items():
         for value, status in ((low, 404), (high, 404), (low - 0.01, 400), (high + 1, 400)):
             answer = await clerk.ask("POST", "/start_stream/a", status, json=wish | {name: value})
