@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import logging
 from pathlib import Path
 
 from studio.cli.terminal import Progress, complain, say
@@ -48,6 +49,7 @@ def _made(weight: Weight, weights: Path, folder: Path, allow_small: bool, progre
         sentence = make(weight.role, weights, folder, allow_small, lambda part, doing: progress.show(done, doing))
     except StudioError as error:
         progress.end()
+        logging.getLogger(__name__).debug("%s", error.detail)
         complain(f"  {error.message}" + (" Preparation works without it." if weight.needed == "optional" else ""))
         return False
     progress.end(f"  {sentence}")

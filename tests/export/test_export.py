@@ -25,6 +25,7 @@ import torch
 from studio.beat import SAMPLES_PER_BEAT, AudioChunk, Beat
 from studio.cli import main
 from studio.engine import Options, Prepared
+from studio.engines.musetalk import detector
 from studio.engines.musetalk.engine import MuseTalkEngine
 from studio.engines.musetalk.export import tracing
 from studio.engines.musetalk.export.bisenet import BiSeNet
@@ -34,7 +35,7 @@ from studio.engines.musetalk.export.probes import probes
 from studio.engines.musetalk.export.s3fd import S3FD
 from studio.engines.musetalk.export.sources import Found, find
 from studio.engines.musetalk.export.statedict import fill, read_state
-from studio.engines.musetalk.networks import ROLES, Networks
+from studio.engines.musetalk.networks import ROLES, End, Ends, Networks
 from studio.engines.onnxgraph import write
 from studio.engines.onnxhalf import in_half
 from studio.engines.onnxheader import read_header
@@ -301,6 +302,41 @@ def test_exports_of_another_network_are_refused(shared: Path, tmp_path: Path) ->
     with pytest.raises(BadNetwork, match="is not the network that belongs there"):
         make("vae_decoder", theirs, mine, True, nothing)
     assert not list(mine.iterdir())
+
+
+class Fixed(torch.nn.Module):
+    """Adds zeros, of as many rows as Python sees: the tracer takes that for a constant."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.zeros(int(x.shape[0]), 4)
+
+
+class Widened(torch.nn.Module):
+    """Has two rows whatever it gets, from one row on."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(dim=0, keepdim=True) + torch.zeros(int(x.shape[0]), 4)
+
+
+@pytest.mark.parametrize("network", [Fixed, Widened])
+def test_graph_for_some_numbers_of_rows_does_not_pass(tmp_path: Path, network: type[torch.nn.Module]) -> None:
+    ends = Ends((End(("x",), (None, 4)),), (End(("y",), (None, 4)),))
+    tried = [{"x": np.ones((rows, 4), np.float32)} for rows in (3, 2, 1)]
+    with pytest.raises(BadNetwork, match=r"some\.onnx does not take every number of rows"):
+        tracing.export("some", network, ends, tried, tmp_path / "some.onnx")
+
+
+def test_preparation_finds_its_networks(networks: Networks) -> None:
+    encoded = networks.encode(probes("vae_encoder")[2]["image"])
+    assert encoded.shape == (3, 4, 32, 32) and 0 < encoded.std() < 10
+    logits = networks.parse(probes("face_parsing")[0]["image"])
+    assert len(np.unique(logits[0].argmax(axis=0))) > 1
+    height, width = 97, 131
+    maps = networks.detect(np.zeros((1, 3, height, width), np.float32))
+    assert [one.shape[1] for one in maps] == [2, 4] * 6
+    assert [maps[2 * level].shape[2:] for level in range(3)] == [(24, 32), (12, 16), (6, 8)]
+    assert maps[6].shape[2:] == (3 + 4, 4 + 4)  # specification 5.3: padding 3 makes it larger than a thirty-second
+    assert detector.candidates(maps).shape[1] == 5
 
 
 def test_disk_that_is_full_is_a_sentence(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

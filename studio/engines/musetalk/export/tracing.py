@@ -24,7 +24,7 @@ from studio.engines.network import Model
 from studio.engines.onnxgraph import read, write
 from studio.engines.onnxmodel import OnnxBackend
 from studio.engines.tensorrtbuild import distance
-from studio.errors import AvatarNotReady, BadNetwork
+from studio.errors import AvatarNotReady, BadNetwork, EngineFault
 
 OPSET = 17
 LIMIT = 1e-4
@@ -62,7 +62,7 @@ def export(
 
     Raises:
         AvatarNotReady: PyTorch cannot write the graph: the disk may be full.
-        BadNetwork: The graph computes something else, or the network no numbers.
+        BadNetwork: The graph computes something else or takes other rows only, or the network gives no numbers.
     """
     module = make()
     numbers = sum(value.numel() for value in module.parameters())
@@ -131,11 +131,21 @@ def _shape(ports: Any, ends: Sequence[End]) -> None:
 
 
 def _compared(path: Path, probes: Sequence[Feeds], wanted: Sequence[Mapping[str, NDArray[Any]]]) -> float:
-    """Return the largest error of a graph."""
+    """Return the largest error of a graph.
+
+    Raises:
+        BadNetwork: It does not take every number of rows.
+    """
     model = Model(path.stem, OnnxBackend(path, os.cpu_count() or 1))
     errors = []
-    for probe, answers in zip(probes, wanted, strict=True):
-        made = model.run(probe)
-        errors += [distance(made[name], value) for name, value in answers.items()]
-    model.close()
+    try:
+        for probe, answers in zip(probes, wanted, strict=True):
+            made = model.run(probe)
+            errors += [distance(made[name], value) for name, value in answers.items()]
+        if not model.batches:  # the model would call it row by row and go on
+            raise EngineFault(detail="only one row at a time")
+    except EngineFault as error:
+        raise BadNetwork(f"{path.name} does not take every number of rows.", error.detail) from error
+    finally:
+        model.close()
     return max(errors)
