@@ -128,9 +128,7 @@ class Additions:
         if avatar_id in self._library.shelves:
             raise AvatarTaken
         if (self._folder / avatar_id).exists():
-            raise AvatarTaken(
-                f"The studio keeps an avatar of that id that it left out: see {FOLDER} in its cache folder."
-            )
+            raise AvatarTaken(f"An avatar of that id was left out: look into {FOLDER} of the cache folder.")
         if len(self._additions) >= self._limits.added_avatars:
             raise StudioFull(f"The studio keeps {self._limits.added_avatars} added avatars. Remove one first.")
         if sum(one.state in (State.QUEUED, State.PREPARING) for one in self._additions.values()) >= WAITING:

@@ -1,7 +1,8 @@
 """All visits of this process behind four calls, `offer`, `candidate`, `handle`, `close`, and `capacity`.
 
-This is the face that `web/` talks to. It may one day be an actor on another machine: only plain dataclasses cross it,
-and nothing here knows of sockets: what a visitor must hear goes into the ``send`` callable given at `open`.
+This is the face that `web/` talks to. It may one day be an actor on another machine: what it tells are plain
+dataclasses, what it takes are sources, voices, recordings and outputs, and no session leaves it. Nothing here knows of
+sockets: what a visitor must hear goes into the ``send`` callable given at `open`.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
 from studio.engine import Options
-from studio.errors import BadMessage, SessionNotFound
+from studio.errors import BadMessage, SessionNotFound, StudioError
 from studio.messages import (
     Answer,
     AvatarSelected,
     Candidate,
+    Fault,
     Interrupt,
     Interrupted,
     Offer,
@@ -29,6 +31,7 @@ from studio.messages import (
     Stopped,
 )
 from studio.output import Output
+from studio.peer import Peer
 from studio.pipeline import LoadedAvatar
 from studio.seats import Capacity
 from studio.session import Send, Session
@@ -110,6 +113,32 @@ class SessionHost:
             visitor.session = Session(session_id, loaded, options, spec, self._stats, visitor.send, source=source)
             return await self._begin(session_id, visitor, visitor.session, offer)
 
+    async def expect(
+        self, session_id: str, offer: Offer, ready: Awaitable[object], source: Source | None, scale: float | None
+    ) -> Answer:
+        """Take a seat and answer although the avatar is not ready: the visit begins with it, or never.
+
+        Args:
+            session_id: From `open`.
+            offer: Its visitor is not heard.
+            ready: Returns when the avatar can be played, or raises why not.
+            source: What is spoken.
+            scale: As for `offer`.
+
+        Raises:
+            StudioFull: No seat left.
+            OfferInvalid: Nobody could answer it.
+            CodecUnsupported: No codec in common.
+        """
+        visitor = self._visitor(session_id)
+        await self._seating.make_room(1)
+        self._seating.check_room(1)
+        spec = self._spec.sent_at(offer.options.get(FRAME_SCALE), scale)
+        peer = visitor.expecting = Peer(spec.ice, spec.media, spec.server.host, lambda pcm, arrived: None, self._stats)
+        answer = Answer(await peer.accept(offer.sdp), session_id)
+        self._spawn(self._begin_when(ready, session_id, visitor, offer, peer, source))
+        return answer
+
     async def play(
         self, session_id: str, avatar_id: str, output: Output, source: Source | None = None, *,
         options: Mapping[str, object] | None = None, paced: bool = True, seats: int = 1,
@@ -181,20 +210,13 @@ class SessionHost:
         """Return the seats, configured or from what this machine was measured to hold, and how many are taken."""
         return self._seating.capacity()
 
-    def session(self, session_id: str) -> Session:
-        """Return a visit that goes on: who knows its id may speak in it.
+    def visit(self, session_id: str) -> Visit:
+        """Return what is told of a visit that goes on: who knows its id may speak in it.
 
         Raises:
             SessionNotFound: There is none, or it has ended.
         """
-        visitor = self._visitors.get(session_id)
-        if visitor and visitor.running:
-            return visitor.running
-        raise SessionNotFound
-
-    def visit(self, session_id: str) -> Visit:
-        """Return what is told of a visit that goes on; raises as `session`."""
-        session = self.session(session_id)
+        session = self._session(session_id)
         return Visit(session.avatar_id, str(session.connection), session.seconds)
 
     def sessions(self) -> dict[str, Visit]:
@@ -208,11 +230,11 @@ class SessionHost:
             SessionNotFound: There is no such visit, or it has ended.
             BadMessage: Nobody else may speak there now.
         """
-        return self.session(session_id).floor.attach(voice)
+        return self._session(session_id).floor.attach(voice)
 
     def say(self, session_id: str, recording: Recording) -> None:
         """Speak a recording in a visit, after everything else from outside; raises as `attach`, and `StudioFull`."""
-        self.session(session_id).floor.say(recording)
+        self._session(session_id).floor.say(recording)
 
     async def interrupt(self, session_id: str) -> Interrupted:
         """Silence a visit; return when the first beat without that speech has left.
@@ -220,7 +242,7 @@ class SessionHost:
         Raises:
             SessionNotFound: There is no such visit, or it has ended.
         """
-        session = self.session(session_id)
+        session = self._session(session_id)
         cut = session.interrupt()
         await session.quiet()
         return cut
@@ -231,6 +253,12 @@ class SessionHost:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _session(self, session_id: str) -> Session:
+        visitor = self._visitors.get(session_id)
+        if visitor and visitor.running:
+            return visitor.running
+        raise SessionNotFound
 
     def _visitor(self, session_id: str) -> Visitor:
         try:
@@ -256,6 +284,26 @@ class SessionHost:
             raise
         self._spawn(self._run(session_id, visitor, session))
         return answer
+
+    async def _begin_when(
+        self,
+        ready: Awaitable[object],
+        session_id: str,
+        visitor: Visitor,
+        offer: Offer,
+        peer: Peer,
+        source: Source | None,
+    ) -> None:
+        try:
+            await ready
+            visitor.expecting = None  # its seat is the visit's
+            await self.play(session_id, offer.avatar_id or "", peer, source, options=offer.options)
+        except StudioError as error:
+            visitor.send(Fault.of(error))
+            await self.close(session_id)
+        finally:
+            if visitor.session is None:
+                await peer.aclose()
 
     async def _run(self, session_id: str, visitor: Visitor, session: Session) -> None:
         await session.run()

@@ -219,7 +219,7 @@ async def test_message_larger_than_any_voice_sends_closes_the_socket_and_the_vis
             while (frame := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
                 pass
         assert frame.type is aiohttp.WSMsgType.CLOSE and frame.data == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
-    assert studio.app[HOST].session(session_id)
+    assert studio.app[HOST].visit(session_id)
     async with agent(studio, session_id) as socket:
         await socket.send_json({"type": "flush"})
         await heard(socket, "flushed")
@@ -266,7 +266,7 @@ async def test_recordings_are_spoken_one_after_the_other(studio: Inside, tmp_pat
         assert await say(studio, session_id, sound) == (202, {"session_id": session_id, "seconds": 0.6})
     await soon(lambda: ear.seconds >= 1.2, limit=15)
     assert np.array_equal(np.concatenate(ear.sound)[: len(pcm)], pcm)
-    await soon(lambda: not studio.app[HOST].session(session_id).floor.is_taken)
+    await soon(lambda: not studio.app[HOST]._session(session_id).floor.is_taken)
 
 
 async def test_peer_hears_the_agent_and_no_longer_its_own_microphone(house: House) -> None:
