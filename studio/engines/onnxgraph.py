@@ -85,6 +85,8 @@ def write(model: Any, path: Path) -> None:
         if large:
             data.unlink(missing_ok=True)  # the library would append to it
         onnx.save(model, str(part), save_as_external_data=large, location=data.name)
+        if large:
+            data.chmod(part.stat().st_mode)  # the library lets nobody else read it
         os.replace(part, path)
     except OSError as error:
         raise AvatarNotReady(f"{told(path.parent)} cannot be written: {error.strerror}.", str(error)) from error

@@ -96,6 +96,7 @@ def test_large_weights_go_into_a_file_of_their_own(tmp_path: Path, monkeypatch: 
     target = tmp_path / "large.onnx"
     write(model, target)
     assert target.stat().st_size < 10_000 < (tmp_path / "large.onnx.data").stat().st_size
+    assert target.stat().st_mode == (tmp_path / "large.onnx.data").stat().st_mode
     np.testing.assert_array_equal(open_model(target).run({"x": np.zeros((1, 4096), np.float32)})["y"][0], weights["w"])
     before = fingerprint(target)
     (tmp_path / "large.onnx.data").write_bytes(bytes(16384))
