@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studio.config import home, workplace
+from studio.config import home
+from studio.engines import checkpoints
 from studio.engines.ditto import checkpoint as ditto
 from studio.engines.musetalk import networks as musetalk
 from studio.engines.network import Port, Shape, shown
@@ -67,7 +68,7 @@ def manifest(engine: str) -> tuple[Weight, ...]:
 def folder_of(engine: str, options: Mapping[str, object]) -> Path:
     """Return the folder of an avatar's networks; ``options`` are the avatar's own."""
     usual = f"checkpoints/{_sections()[engine]['folder']}"
-    return workplace() / Path(str(options.get("checkpoint", usual))).expanduser()
+    return checkpoints.folder_of(str(options.get("checkpoint", usual)))
 
 
 def judge(weight: Weight, folder: Path, allow_small: bool = False) -> Verdict:

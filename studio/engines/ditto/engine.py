@@ -8,8 +8,6 @@ network is called once for all takes that need it (`stage`).
 from __future__ import annotations
 
 import hashlib
-import json
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.beat import AudioChunk, Beat
-from studio.config import workplace
 from studio.engine import Avatar, Finding, Options, Prepared, Progress, Take
+from studio.engines.checkpoints import Opened, fingerprint, folder_of
 from studio.engines.ditto import store
 from studio.engines.ditto.checkpoint import CONFIGS, read_info
 from studio.engines.ditto.condition import Condition
@@ -29,7 +27,7 @@ from studio.engines.ditto.crew import checked as finite
 from studio.engines.ditto.film import Film
 from studio.engines.ditto.finder import finder_of
 from studio.engines.ditto.idle import Silence, draw
-from studio.engines.ditto.options import SHORTEST_OVERLAP, Chosen, Setup, checked, chosen, live, of_visit, setup_of
+from studio.engines.ditto.options import SHORTEST_OVERLAP, Setup, checked, chosen, live, of_visit, setup_of
 from studio.engines.ditto.paste import Painter
 from studio.engines.ditto.registration import register
 from studio.engines.ditto.retarget import Retarget, keypoints
@@ -38,10 +36,8 @@ from studio.engines.ditto.source import kept_bytes
 from studio.engines.ditto.stage import Part, perform
 from studio.engines.ditto.take import Conductor, delay_beats
 from studio.engines.ditto.types import MOTION_DIM, Floats, Source, vector_of
-from studio.engines.imagefile import read_bytes
 from studio.engines.runtime import Array
-from studio.errors import BadMessage, BadPortrait, ConfigError
-from studio.footage import is_footage
+from studio.errors import BadMessage, ConfigError
 from studio.spec import AvatarSpec, LimitsSpec
 
 VERSION = 1
@@ -106,8 +102,7 @@ class DittoEngine:
 
     def __init__(self, limits: LimitsSpec | None = None) -> None:
         self._limits = limits or LimitsSpec()
-        self._crews: dict[tuple[Path, str], Crew] = {}
-        self._lock = threading.Lock()
+        self._crews: Opened[tuple[Path, str], Crew] = Opened(lambda key: Crew(*key))
 
     def fingerprint(self, spec: AvatarSpec) -> str:
         """Hash of the source's bytes, the options, the checkpoint's files and the version.
@@ -119,14 +114,9 @@ class DittoEngine:
         own = chosen(spec.options)
         checked(own.pipeline)
         options = {name: value for name, value in own.pipeline.items() if name != "online_mode"}
-        digest = hashlib.sha256(
-            json.dumps([self.name, VERSION, spec.id, own.detector, options], sort_keys=True).encode()
-        )
-        folder = checkpoint_folder(own)
-        for path in (folder / CONFIGS[True], *sorted((folder / "ditto_onnx").glob("*.onnx"))):
-            digest.update(f"{path.name} {path.stat().st_size if path.is_file() else 0} ".encode())
-        digest.update(source_digest(spec.source, self._limits))
-        return digest.hexdigest()[:16]
+        head = [self.name, VERSION, spec.id, own.detector, options]
+        folder = folder_of(own.checkpoint)
+        return fingerprint(head, (folder / CONFIGS[True], *sorted((folder / "ditto_onnx").glob("*.onnx"))), spec.source)
 
     def prepare(self, spec: AvatarSpec, folder: Path, report: Progress) -> Sequence[Finding]:
         """Register the source and draw the idle loop into ``folder``.
@@ -223,39 +213,12 @@ class DittoEngine:
 
     def close(self) -> None:
         """Give the networks back."""
-        with self._lock:
-            for crew in self._crews.values():
-                crew.close()
-            self._crews.clear()
+        self._crews.close()
 
     def _crew(self, spec: AvatarSpec) -> Crew:
         """Return the networks of an avatar's checkpoint; those of one checkpoint are shared."""
         own = chosen(spec.options)
-        key = checkpoint_folder(own), own.runtime
-        with self._lock:
-            if key not in self._crews:
-                self._crews[key] = Crew(*key)
-            return self._crews[key]
-
-
-def source_digest(path: Path, limits: LimitsSpec) -> bytes:
-    """Return a hash of a source's bytes.
-
-    Raises:
-        BadPortrait: It cannot be read, or is a picture of too many bytes.
-    """
-    if not is_footage(path):
-        return hashlib.sha256(read_bytes(path, limits.picture_bytes)).digest()
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise BadPortrait(f"{path.name} cannot be read: {error.strerror}.", str(error)) from error
-
-
-def checkpoint_folder(own: Chosen) -> Path:
-    """Return the folder of an avatar's checkpoint; relative ones are below the studio's workplace."""
-    return workplace() / Path(own.checkpoint).expanduser()
+        return self._crews.get((folder_of(own.checkpoint), own.runtime))
 
 
 def retarget_of(source: Source, setup: Setup, seed: int) -> Retarget:

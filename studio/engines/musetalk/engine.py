@@ -6,8 +6,6 @@ due (`take`), and gets faces (`painting`) pasted into the film's own frames (`pa
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import threading
 from collections.abc import Sequence
@@ -18,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.beat import AudioChunk, Beat
-from studio.config import workplace
 from studio.engine import Avatar, Finding, Options, Prepared, Progress, Take
+from studio.engines.checkpoints import Opened, fingerprint, folder_of
 from studio.engines.loop import mirror
-from studio.engines.musetalk import hearing, material, painting
+from studio.engines.musetalk import hearing, painting
 from studio.engines.musetalk.networks import ROLES, Networks
 from studio.engines.musetalk.options import LATENCIES, Chosen, chosen, latency
 from studio.engines.musetalk.paste import paste
@@ -108,7 +106,7 @@ class MuseTalkEngine:
         self._limits = limits or LimitsSpec()
         self.max_batch = painting.LARGEST
         """Pairs in a step; measured when the first avatar is loaded."""
-        self._networks: dict[tuple[Path, bool, str], Networks] = {}
+        self._networks: Opened[tuple[Path, bool, str], Networks] = Opened(lambda key: Networks(*key))
         self._sizes: dict[Networks, int] = {}
         self._lock = threading.Lock()
 
@@ -122,11 +120,7 @@ class MuseTalkEngine:
         own = chosen(spec.options)
         networks = self._of(own)
         head = [self.name, VERSION, spec.id, asdict(own.rules), own.smooth_boxes, own.seconds]
-        made = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
-        for path in filter(None, map(networks.path, ROLES)):
-            made.update(f"{path.name} {path.stat().st_size}\n".encode())
-        made.update(material.digest(spec.source))
-        return made.hexdigest()[:16]
+        return fingerprint(head, filter(None, map(networks.path, ROLES)), spec.source)
 
     def prepare(self, spec: AvatarSpec, folder: Path, report: Progress) -> Sequence[Finding]:
         """Write the film's frames, masks and latents into ``folder``; interrupted, it goes on where it stopped.
@@ -202,9 +196,7 @@ class MuseTalkEngine:
     def close(self) -> None:
         """Give the networks back."""
         with self._lock:
-            for networks in self._networks.values():
-                networks.close()
-            self._networks.clear()
+            self._networks.close()
             self._sizes.clear()
 
     def _faces(self, takes: Sequence[MuseTalkTake], due: Sequence[Sequence[Due]]) -> dict[int, Picture | None]:
@@ -229,8 +221,4 @@ class MuseTalkEngine:
 
     def _of(self, own: Chosen) -> Networks:
         """Return the networks of an avatar's checkpoint; those of one checkpoint are shared."""
-        key = workplace() / Path(own.checkpoint).expanduser(), own.allow_small_networks, own.runtime
-        with self._lock:
-            if key not in self._networks:
-                self._networks[key] = Networks(*key)
-            return self._networks[key]
+        return self._networks.get((folder_of(own.checkpoint), own.allow_small_networks, own.runtime))

@@ -6,7 +6,6 @@ name. Nobody vouches for the files. Knows nothing of faces.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,6 @@ from studio.spec import LimitsSpec
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 """Of pictures in a folder."""
-_BLOCK = 1 << 20
 
 
 def frames(source: Path, seconds: float, limits: LimitsSpec) -> Iterator[Bytes]:
@@ -52,27 +50,6 @@ def frames(source: Path, seconds: float, limits: LimitsSpec) -> Iterator[Bytes]:
             raise BadPortrait(f"The pictures of {source.name[:100]} do not all have the same size.")
         size = rgb.shape
         yield np.ascontiguousarray(rgb[..., ::-1])
-
-
-def digest(source: Path) -> bytes:
-    """Return a hash of a source: a file's bytes, a folder's names and sizes and times.
-
-    Raises:
-        BadPortrait: It cannot be read.
-    """
-    made = hashlib.sha256()
-    try:
-        if source.is_dir():
-            for path in sorted(path for path in source.rglob("*") if path.is_file()):
-                state = path.stat()
-                made.update(f"{path.relative_to(source)} {state.st_size} {state.st_mtime_ns}\n".encode())
-        else:
-            with source.open("rb") as file:
-                while block := file.read(_BLOCK):
-                    made.update(block)
-    except OSError as error:
-        raise BadPortrait(f"{source.name[:100]} cannot be read: {error.strerror}.", str(error)) from error
-    return made.digest()
 
 
 def _pictures(folder: Path) -> list[Path]:
