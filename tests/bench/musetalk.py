@@ -4,7 +4,8 @@
 
 Stages: ``mel`` (the growing log-mel picture, once for each look at the sound, of which `balanced` has one for two
 pictures), ``prompts``, ``faces`` (the decoder's output to pixels), ``paste`` (copy of the frame, resize, colours and
-blend on the face box). A face takes the part of the frame that it has in a half-length portrait: 42 % of the height.
+blend on the face box), ``unpack`` (a picture and a mask of an avatar that memory cannot hold plain: in threads beside
+the engine's, `reel`). A face takes the part of the frame that it has in a half-length portrait: 42 % of the height.
 Medians; OpenCV on one thread. The last line is JSON.
 """
 
@@ -22,6 +23,7 @@ import numpy as np
 
 from studio.engines.musetalk import latents, masks
 from studio.engines.musetalk.hearing import Canvas
+from studio.engines.musetalk.packing import Compressed
 from studio.engines.musetalk.paste import paste
 from studio.engines.musetalk.types import Box
 from tests.bench.measure import machine
@@ -56,6 +58,24 @@ def pasting_ms(width: int, height: int, repeats: int) -> float:
     mask = soft[box[1] - crop[1] : box[3] - crop[1], box[0] - crop[0] : box[2] - crop[0]]
     turn = iter(range(1 << 30))
     return cpu_ms(lambda: paste(frames[next(turn) % 8], face, box, mask), repeats)
+
+
+def unpacking_ms(width: int, height: int, repeats: int) -> tuple[float, int]:
+    """Return what one compressed picture and its mask cost, and how many bytes they take."""
+    rng = np.random.default_rng(0)
+    shades = np.linspace(60, 200, width)[None] + 20 * np.sin(np.arange(height * 3 // 2) / 9)[:, None]
+    shot = np.clip(shades + rng.normal(0, 2, shades.shape), 0, 255).astype(np.uint8)
+    wide, high = round(height * FACE_WIDTH), round(height * FACE_HEIGHT)
+    box: Box = (width // 3, height // 6, width // 3 + wide, height // 6 + high)
+    mask = masks.soft_mask(np.full((512, 512), 255, np.uint8), box, masks.crop_box(box), 0.5)
+    packing = Compressed()
+    stored = [np.frombuffer(data, np.uint8) for data in (packing.pack_picture(shot), packing.pack_mask(mask))]
+
+    def unpack() -> None:
+        packing.picture(stored[0], (shot.shape[0], shot.shape[1]))
+        packing.mask(stored[1], (mask.shape[0], mask.shape[1]))
+
+    return cpu_ms(unpack, repeats), sum(map(len, stored))
 
 
 def sound_ms(repeats: int) -> tuple[float, float]:
@@ -93,11 +113,14 @@ def main() -> int:
         "faces": cpu_ms(lambda: latents.faces(decoded), options.repeats) / 2,
     }
     stages |= {f"paste {name}": pasting_ms(*size, options.repeats) for name, size in SIZES.items()}
+    packed = {}
+    for name, size in SIZES.items():
+        stages[f"unpack {name}"], packed[f"packed_{name}_bytes"] = unpacking_ms(*size, max(1, options.repeats // 4))
     for stage, ms in stages.items():
         print(f"{stage:<12} {ms:6.2f} ms", file=sys.stderr if options.json else sys.stdout)
     good = {name: stages[f"paste {name}"] <= limit for name, limit in LIMITS_MS.items()}
     rounded = {stage.replace(" ", "_") + "_ms": round(ms, 3) for stage, ms in stages.items()}
-    print(json.dumps({"bench": "musetalk", **rounded, "within_limits": good, "machine": machine()}))
+    print(json.dumps({"bench": "musetalk", **rounded, **packed, "within_limits": good, "machine": machine()}))
     return 0
 
 
