@@ -103,6 +103,11 @@ class Guests:
         self._guests[avatar_id] = self._guests.pop(avatar_id)
         return guest.task.result()
 
+    def engine_name(self, avatar_id: str) -> str:
+        """Return the name of the engine that plays an avatar or a guest, ready or not; raises as `get`."""
+        guest = self._guests.get(avatar_id)
+        return guest.spec.engine if guest is not None else self._library.get(avatar_id).engine.name
+
     def guest(self, avatar_id: str) -> Guest:
         """Return what is known of a guest.
 
@@ -138,6 +143,16 @@ class Guests:
             guest.task = self._worker.submit(self._bring, guest, name)
         return avatar_id
 
+    async def settled(self, avatar_id: str, limit: float) -> bool:
+        """Tell, within ``limit`` seconds, whether it is known what becomes of a guest; `ready` then returns at once."""
+        guest = self._guests.get(avatar_id)
+        if guest is None or guest.task is None:
+            return True
+        settled = asyncio.wrap_future(guest.task)
+        settled.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, even if nobody waits
+        await asyncio.wait([settled], timeout=limit)
+        return guest.task.done()
+
     async def ready(self, avatar_id: str, limit: float) -> None:
         """Return when a guest can be played; a configured avatar is not waited for. Cancelling stops no preparation.
 
@@ -145,15 +160,10 @@ class Guests:
             StudioError: It cannot become an avatar; the sentence says why.
             AvatarNotReady: Not within ``limit`` seconds.
         """
-        guest = self._guests.get(avatar_id)
-        if guest is None or guest.task is None:
-            return
-        settled = asyncio.wrap_future(guest.task)
-        settled.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, even if nobody waits
-        await asyncio.wait([settled], timeout=limit)
-        if not guest.task.done():
+        if not await self.settled(avatar_id, limit):
             raise AvatarNotReady("This portrait is still being prepared. Try again in a moment.")
-        if error := guest.task.exception():
+        guest = self._guests.get(avatar_id)
+        if guest is not None and guest.task is not None and (error := guest.task.exception()):
             raise error if isinstance(error, StudioError) else AvatarNotReady(detail=repr(error)) from error
 
     def sweep(self) -> None:

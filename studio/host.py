@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
 from studio.engine import Options
-from studio.errors import BadMessage, SessionNotFound, StudioError
+from studio.errors import BadMessage, PeerTimeout, SessionNotFound, StudioError
 from studio.messages import (
     Answer,
     AvatarSelected,
@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 
 Request = SelectAvatar | Candidate | Interrupt | Stop | Ping
 """What `SessionHost.handle` acts on."""
+Ready = Callable[[], Awaitable[None]]
+"""Returns when an avatar can be played, or raises why it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +116,14 @@ class SessionHost:
             return await self._begin(session_id, visitor, visitor.session, offer)
 
     async def expect(
-        self, session_id: str, offer: Offer, ready: Awaitable[object], source: Source | None, scale: float | None
+        self, session_id: str, offer: Offer, ready: Ready, source: Source | None, scale: float | None
     ) -> Answer:
         """Take a seat and answer although the avatar is not ready: the visit begins with it, or never.
 
         Args:
             session_id: From `open`.
             offer: Its visitor is not heard.
-            ready: Returns when the avatar can be played, or raises why not.
+            ready: Of the avatar.
             source: What is spoken.
             scale: As for `offer`.
 
@@ -286,22 +288,24 @@ class SessionHost:
         return answer
 
     async def _begin_when(
-        self,
-        ready: Awaitable[object],
-        session_id: str,
-        visitor: Visitor,
-        offer: Offer,
-        peer: Peer,
-        source: Source | None,
+        self, ready: Ready, session_id: str, visitor: Visitor, offer: Offer, peer: Peer, source: Source | None
     ) -> None:
+        waiting = asyncio.ensure_future(ready())
+        leaving = asyncio.create_task(peer.until("failed", "closed"))
         try:
-            await ready
+            await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if leaving.done():
+                raise PeerTimeout
+            await waiting
             visitor.expecting = None  # its seat is the visit's
             await self.play(session_id, offer.avatar_id or "", peer, source, options=offer.options)
         except StudioError as error:
             visitor.send(Fault.of(error))
             await self.close(session_id)
         finally:
+            waiting.cancel()
+            leaving.cancel()
+            await asyncio.gather(waiting, leaving, return_exceptions=True)
             if visitor.session is None:
                 await peer.aclose()
 

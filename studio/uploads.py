@@ -110,7 +110,14 @@ class Store:
             BadAudio: It is none, or has another name than content.
             TooLarge: It is too long.
         """
-        return self._keep(draft, name, tuple(CONTAINERS), "sound", BadAudio, self._check_sound)
+        samples: list[int] = []
+
+        def check(draft: Path) -> None:
+            samples.append(measure(draft, trusted_container(draft), self._limits.sound_seconds))
+
+        path = self._keep(draft, name, tuple(CONTAINERS), "sound", BadAudio, check)
+        self._remember(self._folder / path.removeprefix(PREFIX), samples[0])
+        return path
 
     def keep_portrait(self, draft: Path, name: str) -> str:
         """Check a picture and return the path to name it by; on failure the draft is gone.
@@ -139,13 +146,10 @@ class Store:
         """
         found = self._find(path, tuple(CONTAINERS), "sound")
         container = trusted_container(found)
-        state = found.stat()
-        key = (found, state.st_mtime_ns, state.st_size) if not self._is_ours(found) else (found, 0, state.st_size)
-        if key not in self._measured:
-            if len(self._measured) > 1000:
-                self._measured.clear()
-            self._measured[key] = measure(found, container, self._limits.sound_seconds)
-        samples = self._measured[key]
+        samples = self._measured.get(self._version(found))
+        if samples is None:
+            samples = measure(found, container, self._limits.sound_seconds)
+            self._remember(found, samples)
         return Sound(found, container, -(-samples // SAMPLES_PER_BEAT), samples / SAMPLE_RATE)
 
     def portrait(self, path: str) -> Path:
@@ -219,8 +223,15 @@ class Store:
             path.rename(to)
             self._owners[to.name] = self._owners.pop(path.name, "")
 
-    def _check_sound(self, path: Path) -> None:
-        measure(path, trusted_container(path), self._limits.sound_seconds)
+    def _version(self, sound: Path) -> tuple[Path, int, int]:
+        """Tell a sound from what else may be found under its name later; an upload's name is for it alone."""
+        state = sound.stat()
+        return sound, 0 if self._is_ours(sound) else state.st_mtime_ns, state.st_size
+
+    def _remember(self, sound: Path, samples: int) -> None:
+        if len(self._measured) > 1000:
+            self._measured.clear()
+        self._measured[self._version(sound)] = samples
 
     def _check_portrait(self, path: Path) -> None:
         data = read_bytes(path, self._limits.picture_bytes)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from studio.errors import BadMessage, PeerTimeout, StudioError, StudioFull
 from studio.messages import Candidate, Fault
+from studio.peer import Peer
 from studio.pipeline import LoadedAvatar
 from studio.seats import Capacity, measured_seats
 from studio.session import Connection, Send, Session
@@ -47,6 +48,8 @@ class Visitor:
         self.once = once
         self.avatar_id = avatar_id
         self.session: Session | None = None
+        self.expecting: Peer | None = None
+        """Answered; the visit begins when the avatar is ready."""
         self.seats = 1
         """That the visit takes."""
         self.early: list[Candidate] = []
@@ -57,6 +60,11 @@ class Visitor:
         """The visit that goes on."""
         return self.session if self.session and self.session.connection is not Connection.CLOSED else None
 
+    @property
+    def is_seated(self) -> bool:
+        """A visit goes on, or will as soon as its avatar is ready."""
+        return self.running is not None or self.expecting is not None
+
     def candidate(self, candidate: Candidate) -> None:
         """Add a remote candidate, or keep it for the offer.
 
@@ -65,6 +73,8 @@ class Visitor:
         """
         if running := self.running:
             running.candidate(candidate)
+        elif self.expecting:
+            self.expecting.add_candidate(candidate)
         elif len(self.early) < EARLY_CANDIDATES:
             self.early.append(candidate)
 
@@ -80,8 +90,11 @@ class Visitor:
     async def end(self) -> None:
         """End the visit, if there is one; the caller holds the lock."""
         session, self.session = self.session, None
+        expecting, self.expecting = self.expecting, None
         if session is not None:
             await session.aclose()
+        if expecting is not None:
+            await expecting.aclose()
 
 
 class Seating:
@@ -100,7 +113,9 @@ class Seating:
     def capacity(self) -> Capacity:
         """Return the seats, and how many are taken."""
         seats = self._most or self._measured()
-        return Capacity(seats, sum(min(visitor.seats, seats) for visitor in self._visitors.values() if visitor.running))
+        return Capacity(
+            seats, sum(min(visitor.seats, seats) for visitor in self._visitors.values() if visitor.is_seated)
+        )
 
     async def make_room(self, seats: int) -> None:
         """Take seats back from peers that found no path, as many as are wanted; who tries longest goes first."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 
 from aiohttp import web
 
@@ -26,13 +27,15 @@ log = logging.getLogger(__name__)
 OPTIONED = frozenset({"ditto"})
 """Engines that ``setup_kwargs`` are meant for; others would refuse them, though no client means any harm."""
 PATHS = ("/webrtc/offer", "/offer", "/api/offer")
+AT_ONCE = 1.0
+"""Seconds that an answer waits for a portrait; one that takes longer to prepare is seen when it is ready."""
 MAX_CANDIDATES = 64
 """In one request."""
 
 
 def engine_options(app: web.Application, avatar_id: str, wish: Wish) -> Mapping[str, object]:
     """Return what of the wish the avatar's engine understands."""
-    return wish.setup if app[GUESTS].get(avatar_id).engine.name in OPTIONED else {}
+    return wish.setup if app[GUESTS].engine_name(avatar_id) in OPTIONED else {}
 
 
 @in_detail
@@ -42,19 +45,25 @@ async def offer(request: web.Request) -> web.Response:
     is_conversation = not request.path.endswith("/webrtc/offer") and not body.get("audio_path")
     wish = read_wish(body, required=() if is_conversation else ("audio_path", "source_path"))
     asked = read_offer(body)
+    guests = app[GUESTS]
     try:
-        avatar_id = asked.avatar_id or app[GUESTS].first_id
+        avatar_id = asked.avatar_id or guests.first_id
         if wish.source_path:
             avatar_id = await invite(app, wish.source_path, wish.engine)
-        sound = None if is_conversation else await find_sound(app, wish.audio_path)  # before the long wait
-        await app[GUESTS].ready(avatar_id, PREPARE_LIMIT)
+        sound = None if is_conversation else await find_sound(app, wish.audio_path)
+        if is_ready := await guests.settled(avatar_id, AT_ONCE):
+            await guests.ready(avatar_id, 0)
     except FileNotFound as error:
         raise BadMessage(error.message) from error
     source = Recording.of_file(sound.path, sound.container, app[SPEC].limits.sound_seconds) if sound else None
     session_id = app[HOST].open(_note, once=True)
     try:
-        options = engine_options(app, avatar_id, wish)
-        answer = await app[HOST].offer(session_id, Offer(asked.sdp, avatar_id, options), source, wish.scale)
+        whole = Offer(asked.sdp, avatar_id, engine_options(app, avatar_id, wish))
+        if is_ready:
+            answer = await app[HOST].offer(session_id, whole, source, wish.scale)
+        else:
+            ready = partial(guests.ready, avatar_id, PREPARE_LIMIT)
+            answer = await app[HOST].expect(session_id, whole, ready, source, wish.scale)
     except BaseException:
         await app[HOST].close(session_id)
         raise

@@ -328,12 +328,15 @@ async def test_portrait_without_a_face_says_what_to_do(tmp_path: Path, sound: by
     own = (AvatarSpec("ada", Path("/nowhere"), "Ada", "testcard"),)
     async with inside(StudioSpec(own, cache=tmp_path / "cache")) as studio:
         paths = await uploaded(studio, sound, portrait)
+        query, report = {"source_path": paths["source_path"], "engine": "portrait"}, {"reason": ""}
+        async with asyncio.timeout(60):
+            while not report["reason"]:
+                async with studio.client.get(studio.url("/api/portraits"), params=query) as answer:
+                    report = await answer.json()
+                await asyncio.sleep(0.05)
         body = {**OFFER, **paths, "engine": "portrait"}
         async with studio.client.post(studio.url("/webrtc/offer"), json=body) as answer:
             assert answer.status == 400
             detail = (await answer.json())["detail"]
-        query = {"source_path": paths["source_path"], "engine": "portrait"}
-        async with studio.client.get(studio.url("/api/portraits"), params=query) as answer:
-            report = await answer.json()
         assert "face" in detail and report["reason"] == detail and not report["ready"]
         assert studio.app[GUESTS].first_id == "ada"
