@@ -21,6 +21,7 @@ from studio.spec import AvatarSpec, LimitsSpec, StudioSpec
 from studio.web.keys import GUESTS, HOST
 from tests.fakes import speech
 from tests.inside import CARDS, Inside, inside, spec_of
+from tests.integration.conftest import soon
 from tests.unit.test_recording import wav
 
 SECONDS = 1.6
@@ -292,7 +293,9 @@ async def test_bad_uploads_are_refused_and_leave_nothing(
         async with studio.client.post(studio.url("/upload"), data=form) as answer:
             assert answer.status == status, await answer.text()
             assert sentence in (await answer.json())["detail"]
-    assert not [*(tmp_path / "cache" / "uploads").glob("*"), *(tmp_path / "cache" / "uploads").glob(".*")]
+        await soon(
+            lambda: not [*(tmp_path / "cache" / "uploads").glob("*"), *(tmp_path / "cache" / "uploads").glob(".*")]
+        )
 
 
 async def test_upload_without_a_form_is_refused(studio: Inside) -> None:
