@@ -65,7 +65,7 @@ class Stub:
         """Avatars that seem ready and are refused when they are selected."""
         self.is_empty = False
         self.may_add = False
-        """Whether the page's visitor may add avatars."""
+        """Whether the page's visitor may add avatars, and remove the last one."""
         self.heard: list[dict[str, Any]] = []
         self.left = asyncio.Event()
         """Set as soon as a visitor's socket has closed."""
@@ -141,6 +141,7 @@ class Stub:
             {
                 "id": id, "name": name, "video_path": "", "engine": "portrait", "ready": id not in self.not_ready,
                 "thumbnail": f"/api/avatars/{id}/thumbnail", "reason": REASON if id in self.not_ready else "",
+                "added": self.may_add and id == "astronaut",
             }
             for id, name in ({} if self.is_empty else AVATARS).items()
         ]  # fmt: skip

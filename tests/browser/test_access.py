@@ -111,6 +111,24 @@ async def test_page_fits_every_window(page: Page) -> None:
         await page.tab.click("#sound")
 
 
+async def test_page_that_takes_faces_is_as_good(page: Page) -> None:
+    page.stub.may_add = True
+    await page.reload()
+    await page.tab.wait_for("document.querySelector('#add').checkVisibility()")
+    await page.tab.evaluate("document.querySelector('#adding').textContent = 'Preparing My Aunt: 40 %'")
+    tree = (await page.tab.call("Accessibility.getFullAXTree"))["nodes"]
+    names = {str(node["name"]["value"]) for node in tree if node.get("role", {}).get("value") == "button"}
+    assert {"Add a face", "Remove Astronaut"} <= names and not {"Remove Mira", ""} & names
+    await page.tab.evaluate(CONTRAST)
+    assert (await page.tab.evaluate("faint()"))["faint"] == []
+    for width, height in SIZES:
+        await page.tab.viewport(width, height)
+        assert await page.tab.evaluate("document.scrollingElement.scrollWidth") <= width, (width, height)
+        await page.tab.evaluate("document.querySelector('#add').scrollIntoView()")
+        box = await page.tab.evaluate("document.querySelector('#add').getBoundingClientRect().toJSON()")
+        assert box["left"] >= 0 and box["right"] <= width, (width, box)
+
+
 async def test_page_keeps_still_for_who_wants_that(page: Page) -> None:
     await page.tab.prefer("light", is_motion_reduced=True)
     page.stub.is_silent = True
