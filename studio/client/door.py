@@ -32,6 +32,14 @@ MAX_ANSWER_BYTES = 2_000_000
 MAX_MESSAGE_BYTES = 16_000_000
 """Of one WebSocket message: a picture of 12 MB in base64."""
 GOODBYE_LIMIT = 2.0
+_STATUSES = {
+    401: "it wants a login, which a proxy before it may ask for.",
+    403: "it does not let us in.",
+    404: "it has no such address. Is this a studio?",
+    429: "too much is asked of it from here. Try again later.",
+    502: "the proxy before it does not reach it.",
+    503: "it is full or not ready. Try again shortly.",
+}
 
 Note = Callable[[str], None]
 """Told in a phrase what is being done."""
@@ -66,6 +74,7 @@ class Door:
             headers={"User-Agent": f"avatar-studio-client/{studio.__version__}", "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            trace_configs=[self._no_redirects()],
         )
         return self
 
@@ -143,7 +152,19 @@ class Door:
             try:
                 yield opened
             finally:
-                await opened.close()
+                with contextlib.suppress(TimeoutError):  # aiohttp's own limit begins anew with each message that comes
+                    async with asyncio.timeout(GOODBYE_LIMIT):
+                        await opened.close()
+
+    def _no_redirects(self) -> aiohttp.TraceConfig:
+        """Return what stops aiohttp from following a redirect, which it does for sockets unasked."""
+
+        async def refuse(*_: object) -> None:
+            raise CannotRun(f"{self._order.server} sends us elsewhere, where we do not go. Name the right --server.")
+
+        trace = aiohttp.TraceConfig()
+        trace.on_request_redirect.append(refuse)
+        return trace
 
     async def _ask(self, method: str, path: str, **more: object) -> dict[str, object]:
         url = self._order.server + path
@@ -171,8 +192,8 @@ class Door:
                 f"The certificate of {self._order.server} is not trusted. Name it with --tls-ca, or say --insecure.",
             ) from error
         except aiohttp.WSServerHandshakeError as error:
-            words = said(error.message.encode())
-            raise Refused(f"{url} refused with {error.status}{words}", error.status) from error
+            why = _STATUSES.get(error.status, "is this a studio?")  # a refused socket's words are not handed to us
+            raise Refused(f"{url} refused with {error.status}: {why}", error.status) from error
         except aiohttp.ClientConnectorError as error:
             reason = clean(error.os_error.strerror or type(error.os_error).__name__)
             raise CannotRun(

@@ -114,7 +114,7 @@ def rates(pictures: Sequence[Arrival], sounds: Sequence[Arrival]) -> Rates:
     for row, is_picture in ((pictures, True), (sounds, False)):
         for one in row:
             second = int(one.at - began) if one.at >= began else -1
-            if 0 <= second < len(lengths):
+            if 0 <= second < len(lengths) and one.at - began < second + lengths[second]:  # the end belongs to the next
                 count[second] += is_picture
                 size_bits[second] += 8 * one.size_bytes
     scale = np.array(lengths)

@@ -1,0 +1,369 @@
+"""The client against a real studio by each of its ways, and against servers that mean harm."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from aiohttp import WSMsgType, web
+from aiohttp.test_utils import TestServer
+
+from studio.cli import main
+from studio.client import images
+from studio.client.door import MAX_ANSWER_BYTES, MAX_MESSAGE_BYTES
+from studio.client.figures import Unmeasured
+from studio.client.intake import Intake
+from studio.client.order import CannotRun, Order, Outcome
+from studio.client.result import Result, conclude
+from studio.client.screen import Screen
+from studio.client.visit import measure
+from tests.fakes import speech
+from tests.server import ROOT, Server, studio
+from tests.unit.test_recording import wav
+
+SECONDS = 1.4
+PICTURES = 35
+HEADER = struct.Struct("!IdI")
+WEBP = cv2.imencode(".webp", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A studio in a process of its own, with a test card, for all tests of this file."""
+    folder = tmp_path_factory.mktemp("client")
+    avatars = [
+        {"id": "card", "name": "Card", "source": str(ROOT / "static/avatars/astronaut.png"), "engine": "testcard"}
+    ]
+    config = {"cache": str(folder / "cache"), "limits": {"sessions": 3}, "avatars": avatars}
+    with asyncio.Runner() as runner:
+        house = studio(folder, config, more=("--skip-checks",))
+        one = runner.run(house.__aenter__())
+        try:
+            yield one
+        finally:
+            runner.run(house.__aexit__(None, None, None))
+
+
+@pytest.fixture(autouse=True)
+def lips_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test card has none, and finding that out takes seconds."""
+    monkeypatch.setattr("studio.client.lips.LEAST", 1_000_000)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wav(tmp_path_factory.mktemp("sound") / "talk.wav", speech(SECONDS))
+
+
+def asked(server: Server, tmp_path: Path, *words: object) -> tuple[int, dict[str, Any]]:
+    """Run the command and return its exit code and numbers."""
+    path = tmp_path / "out.json"
+    code = main(["client", "--server", server.http, "--json", str(path), *map(str, words)])
+    return code, json.loads(path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize(("transport", "ending", "codec"), [("binary", ".webm", "vp8"), ("json", ".mp4", "h264")])
+def test_frames_are_measured_saved_and_filmed(
+    server: Server, sound: Path, tmp_path: Path, transport: str, ending: str, codec: str
+) -> None:
+    film, report = tmp_path / f"film{ending}", tmp_path / "report.html"
+    code, found = asked(
+        server, tmp_path, "--transport", transport, "--audio_path", sound, "--save_frames", tmp_path / "frames",
+        "--record-file", film, "--report", report, "--frame-scale", 0.5,
+    )  # fmt: skip
+    assert found["frames"] | {"received": PICTURES, "expected": PICTURES, "width": 256, "broken": 0} == found["frames"]
+    assert found["outcome"] == "completed"
+    assert found["intervals_ms"]["count"] == PICTURES - 1
+    assert found["av_offset_ms"]["count"] == PICTURES
+    assert "few" in found["lips"]["reason"]
+    assert code == found["exit_code"] == (0 if found["passed"] else 1)
+    assert len(list((tmp_path / "frames").glob("frame_*.webp"))) == PICTURES
+    with av.open(str(film)) as opened:
+        assert opened.streams.video[0].codec_context.name == codec
+        assert sum(1 for _ in opened.decode(video=0)) == PICTURES
+    assert "<svg" in report.read_text("utf-8")
+
+
+def test_avatar_hears_a_microphone_over_webrtc(
+    server: Server, sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, found = asked(server, tmp_path, "--avatar", "card", "--audio_path", sound)
+    assert found["frames"]["codec"] == "VP8"
+    assert found["frames"]["received"] >= 25 * (SECONDS + 1)
+    assert found["frames"]["decoded"] >= found["frames"]["received"] - 2
+    assert found["bytes"]["audio"] > 1000
+    assert found["av_offset_ms"]["count"] > 25  # how large it is, is the machine's load: see the unit tests
+    assert "few" in found["lips"]["reason"]
+    assert code == found["exit_code"] in (0, 1)
+    said = capsys.readouterr()
+    assert "Pictures a second" in said.out
+    assert "pictures" in said.err  # the live line
+
+
+def test_portrait_recites_over_webrtc(server: Server, sound: Path, tmp_path: Path) -> None:
+    code, found = asked(
+        server, tmp_path, "--source_path", ROOT / "static/avatars/astronaut.png", "--audio_path", sound,
+        "--engine", "testcard", "--sampling-timesteps", 3, "--record-file", tmp_path / "a.mp4",
+    )  # fmt: skip
+    assert found["outcome"] == "completed"
+    assert found["frames"]["received"] >= PICTURES
+    assert any("sampling_timesteps" in remark for remark in found["remarks"])
+    assert {"upload", "prepare", "connect"} == {name for name, value in found["timings_s"].items() if value is not None}
+    assert code in (0, 1)
+    with av.open(str(tmp_path / "a.mp4")) as opened:
+        assert {stream.type for stream in opened.streams} == {"audio", "video"}
+
+
+def test_time_that_is_up_and_paths_of_the_server(server: Server, tmp_path: Path) -> None:
+    code, found = asked(server, tmp_path, "--timeout", 1)
+    assert found["outcome"] == "timeout"
+    assert code in (0, 1)
+    missing = main(["client", "--server", server.http, "--transport", "json", "--audio_path", "uploads/none.wav"])
+    assert missing == 2
+
+
+def test_interrupted_client_tells_what_came(server: Server, sound: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    child = subprocess.Popen(
+        [sys.executable, "start_studio.py", "client", "--server", server.http, "--json", str(path)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stderr is not None
+    try:
+        line = child.stderr.readline()
+        while "pictures" not in line:
+            assert line, child.communicate()
+            line = child.stderr.readline()
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=20)
+    finally:
+        child.kill()
+    assert child.returncode == 130, err
+    assert "Ctrl-C" in out
+    assert json.loads(path.read_text("utf-8"))["outcome"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("--server", "http://127.0.0.1:9"), "Nobody answers"),
+        (("--server", "ftp://x"), "no address"),
+        (("--avatar", "nobody"), "refused"),
+        (("--avatar", "nobody", "--transport", "binary", "--audio_path", "SOUND"), "no avatar"),
+        (("--audio_path", "README.md"), "cannot be read"),
+        (("--tls-ca", "README.md"), "--tls-ca"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_and_is_two(
+    server: Server, sound: Path, words: tuple[str, ...], part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(sound) if word == "SOUND" else word for word in words]
+    assert main(["client", "--server", server.http, *given]) == 2
+    assert part in capsys.readouterr().err
+
+
+Talk = Callable[[web.WebSocketResponse], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def hostile(
+    talk: Talk | None = None, **routes: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> AsyncIterator[str]:
+    """Run a server whose sockets say what ``talk`` says; ``routes`` answer at their names."""
+
+    async def socket(request: web.Request) -> web.StreamResponse:
+        one = web.WebSocketResponse()
+        await one.prepare(request)
+        assert (await one.receive()).type is WSMsgType.TEXT
+        if talk is not None:
+            await talk(one)
+        await one.close()
+        return one
+
+    app = web.Application()
+    app.router.add_get("/ws/{id}", socket)
+    app.router.add_get("/ws", socket)
+    for name, route in routes.items():
+        app.router.add_route("*", "/" + name.replace("__", "/"), route)
+    house = TestServer(app)
+    await house.start_server()
+    try:
+        yield f"http://127.0.0.1:{house.port}"
+    finally:
+        await house.close()
+
+
+async def visited(url: str, transport: str = "binary", **more: Any) -> Result:
+    """Visit and return what was found."""
+    intake, screen = Intake(), Screen()
+    usual: dict[str, Any] = {"avatar": "x", "audio": "a.wav", "timeout": 20.0} | more
+    order = Order(url, transport, **usual)
+    try:
+        await measure(order, intake, screen, lambda phrase: None)
+    finally:
+        await asyncio.to_thread(screen.close)
+    return conclude(order, intake, screen, Unmeasured("not asked"), datetime.now(UTC))
+
+
+def frame(number: int, payload: bytes = WEBP, length: int | None = None, stamp: float = 1.0) -> bytes:
+    return HEADER.pack(number, stamp, len(payload) if length is None else length) + payload
+
+
+async def test_senseless_frames_are_counted_and_the_rest_is_measured() -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_str("[" * 100_000)
+        await socket.send_str('{"type": "metadata", "expected_frames": 1e999}')
+        for bad in (
+            b"", b"\0" * 15, frame(0, length=4_000_000_000), frame(0, b"no picture"), frame(0, stamp=float("nan")),
+            frame(4_000_000_000), frame(0)[:-1], b"\xff" * 400,
+        ):  # fmt: skip
+            await socket.send_bytes(bad)
+        await socket.send_str('{"type": "frame", "frame_id": 1, "timestamp": 1, "frame_data": "%%%"}')
+        for i in range(3):
+            await socket.send_bytes(frame(i))
+        await socket.send_str('{"type": "writer_closed", "total_frames": 9}')
+
+    async with hostile(talk) as url:
+        found = await visited(url)
+    assert (found.frames, found.broken, found.decoded, found.outcome) == (3, 10, 3, Outcome.COMPLETED)
+    assert "9 pictures" in found.remarks[0]
+
+
+async def test_nonsense_without_end_is_not_listened_to() -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_bytes(frame(0))
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await socket.send_bytes(b"noise")
+                await asyncio.sleep(0)
+
+    async with hostile(talk) as url:
+        found = await visited(url)
+    assert (found.outcome, found.exit_code, found.broken) == (Outcome.LOST, 3, images.MAX_BROKEN + 1)
+
+
+@pytest.mark.parametrize(
+    ("farewell", "outcome"),
+    [
+        ("close", Outcome.LOST),
+        ("huge", Outcome.LOST),
+        ("fault", Outcome.LOST),
+        ("silence", Outcome.STALLED),
+        ("flood", Outcome.LOST),
+        ("timeout", Outcome.TIMEOUT),
+    ],
+)
+async def test_streams_that_end_badly_are_measured_so_far(
+    farewell: str, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "STALL", 0.3)
+    monkeypatch.setattr("studio.client.intake.MAX_PICTURES", 60)
+
+    async def talk(socket: web.WebSocketResponse) -> None:
+        for i in range(100 if farewell == "flood" else 4):
+            await socket.send_bytes(frame(i))
+        if farewell == "huge":
+            await socket.send_bytes(bytes(MAX_MESSAGE_BYTES + 1))
+        if farewell == "fault":
+            await socket.send_str('{"type": "error", "message": "The avatar lost its thread.\\u001b[2J"}')
+            await socket.send_str('{"type": "writer_closed", "total_frames": 4}')
+        if farewell == "timeout":
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await socket.send_bytes(frame(5))
+                    await asyncio.sleep(0.04)
+        if farewell not in ("close", "fault"):
+            await socket.receive()
+
+    async with hostile(talk) as url:
+        found = await visited(url, timeout=1.0 if farewell == "timeout" else 20.0)
+    assert found.outcome is outcome
+    assert found.frames >= 4
+    assert found.reason.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(401, "wants a login"), (503, "full or not ready"), (418, "is this a studio"), (302, "elsewhere")],
+)
+async def test_refused_sockets_are_explained(status: int, words: str) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        return web.Response(status=status, headers={"Location": "http://127.0.0.1:9/"})
+
+    async with hostile(ws__me=refuse) as url:
+        with pytest.raises(CannotRun, match=words):
+            await visited(url, client_id="me")
+
+
+async def test_refused_uploads_are_told_in_the_servers_words(sound: Path) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        await request.read()
+        return web.json_response({"detail": "All seats\x1b[31m are taken."}, status=503)
+
+    async with hostile(upload=refuse) as url:
+        with pytest.raises(CannotRun, match=r"503: All seats \[31m are taken"):
+            await visited(url, audio=str(sound))
+
+
+async def test_answers_without_end_are_not_read() -> None:
+    async def flood(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(4 * MAX_ANSWER_BYTES // 65_536):
+                await answer.write(bytes(65_536))
+        return answer
+
+    async with hostile(api__avatars=flood) as url:
+        with pytest.raises(CannotRun, match="MB"):
+            await visited(url, avatar="")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"type": "answer", "sdp": "v=0"},
+        {"type": "answer", "sdp": 7},
+        {"type": "answer", "sdp": "v=0\r\n" * 100_000},
+        {
+            "type": "answer",
+            "sdp": "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n" + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" * 50,
+        },
+        {"type": "error", "message": "All seats are taken.", "code": "capacity"},
+        {},
+    ],
+)
+async def test_answers_that_are_none_end_the_call(answer: dict[str, object]) -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_json({"type": "ice_candidate", "candidate": {"candidate": "candidate:nonsense"}})
+        if answer:
+            await socket.send_json(answer)
+            await socket.receive()
+
+    async with hostile(talk) as url:
+        with pytest.raises(CannotRun):
+            await visited(url, "webrtc", audio="")
+
+
+async def test_server_that_never_answers_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "FIRST_LIMIT", 0.3)
+
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.receive()
+
+    async with hostile(talk) as url:
+        with pytest.raises(CannotRun, match="No picture"):
+            await visited(url, "json")
