@@ -284,4 +284,4 @@ def check_size(count: int, limit: int) -> None:
         TooLarge: They are more than ``limit``.
     """
     if count > limit:
-        raise TooLarge(f"The file is larger than {limit / 1e6:.0f} MB.")
+        raise TooLarge(f"The file is larger than {limit / 1e6:.3g} MB.")

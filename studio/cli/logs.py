@@ -17,6 +17,23 @@ LEVELS = {
 """From which level on libraries that say a lot are heard with ``--verbose``; without it, from WARNING on."""
 
 
+def visible(text: str) -> str:
+    """Return a text with everything escaped that prints nothing: strangers' words can be in it.
+
+    A newline would begin a line of their own in the log, an escape sequence rule the operator's terminal.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class TextFormatter(logging.Formatter):
+    """A line for people, and the exception's lines if there is one."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        record.message = visible(record.message)
+        return super().formatMessage(record)
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, and the exception if there is one."""
 
@@ -31,13 +48,13 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             body["exception"] = self.formatException(record.exc_info)
-        return json.dumps(body, ensure_ascii=False)
+        return json.dumps(body)
 
 
 def set_up_logs(verbose: bool, log_format: str) -> None:
     """Send logs to standard error; ``log_format`` is ``text`` or ``json``."""
     handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+    text = TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
     handler.setFormatter(JsonFormatter() if log_format == "json" else text)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     for name, level in LEVELS.items():

@@ -79,7 +79,7 @@ async def candidates(request: web.Request) -> web.Response:
     given = body.get("candidates", [body.get("candidate")])
     if not isinstance(session_id, str) or not isinstance(given, list) or len(given) > MAX_CANDIDATES:
         raise BadMessage("Send pc_id and a list of candidates.")
-    for candidate in [_read(one) for one in given]:
+    for candidate in [_read(one) for one in given or [None]]:  # none: no more will come
         request.app[HOST].candidate(session_id, candidate)
     return web.json_response({"status": "success"})
 

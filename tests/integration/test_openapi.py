@@ -255,6 +255,7 @@ async def webrtc(clerk: Clerk, folder: Path) -> None:
         patch = {"pc_id": answer["pc_id"], "candidates": [{"candidate": "", "sdpMid": "0", "sdpMLineIndex": 0}, None]}
         await clerk.ask("PATCH", path, 200, json=patch)
         await clerk.ask("PATCH", path, 400, json={"pc_id": "nobody"})
+        await clerk.ask("PATCH", path, 400, json={"pc_id": "nobody", "candidates": []})
         await clerk.ask("POST", path, 400, json={})
         await clerk.ask("POST", path, 404, json=body | {"source_path": None, "audio_path": None, "avatar_id": "nobody"}
                         ) if path != "/webrtc/offer" else None  # fmt: skip

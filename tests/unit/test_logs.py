@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from studio.cli.logs import LEVELS, JsonFormatter, set_up_logs
+from studio.cli.logs import LEVELS, JsonFormatter, TextFormatter, set_up_logs
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +45,20 @@ def test_line_for_machines_is_one_json_object() -> None:
     body = json.loads(line)
     assert (body["level"], body["logger"], body["message"]) == ("error", "studio.web", "no\nseat")
     assert body["time"].endswith("Z")
+
+
+ODD = 'called "\x1b[2Jx\n17:00:00 INFO    forged\x9b\u202e\ud800é"'
+"""What clears a terminal, begins a line, turns the direction of writing, and is half a character."""
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter("%(levelname)s %(message)s"), JsonFormatter()])
+def test_words_of_strangers_stay_on_their_line_and_print(formatter: logging.Formatter) -> None:
+    line = formatter.format(logging.LogRecord("studio.web", logging.INFO, __file__, 1, "nobody is %s", (ODD,), None))
+    assert line.isprintable() and "forged" in line
+
+
+def test_tracebacks_keep_their_lines() -> None:
+    record = logging.LogRecord(
+        "studio.web", logging.ERROR, __file__, 1, "failed", (), (ValueError, ValueError(1), None)
+    )
+    assert TextFormatter("%(message)s").format(record) == "failed\nValueError: 1"

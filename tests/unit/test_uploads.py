@@ -275,3 +275,5 @@ def test_bytes_are_counted() -> None:
     check_size(5, 5)
     with pytest.raises(TooLarge, match="2 MB"):
         check_size(2_000_001, 2_000_000)
+    with pytest.raises(TooLarge, match=r"0\.2 MB"):
+        check_size(200_001, 200_000)
