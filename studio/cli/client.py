@@ -131,9 +131,22 @@ def order_of(arguments: argparse.Namespace) -> Order:
         run=run,
         timeout=arguments.timeout,
         ca=arguments.tls_ca or "",
+        token=_token(arguments.token_file),
         insecure=arguments.insecure,
         **given,
     )
+
+
+def _token(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        text = path.read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--token-file: {path} cannot be read as a token") from error
+    if not 0 < len(text) <= 4096 or not text.isprintable():
+        raise ConfigError(f"--token-file: {path} holds no token: one line of plain characters")
+    return text
 
 
 def check_outputs(arguments: argparse.Namespace) -> None:

@@ -52,6 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--json", type=Path, metavar="OUT.json", help="write the numbers")
     add("--report", type=Path, metavar="OUT.html", help="write a page with plots")
     add("--tls-ca", metavar="FILE", help="PEM certificate that the server's is, or comes from")
+    add("--token-file", "--token_file", type=Path, metavar="FILE", help="token to send, where the studio wants one")
     add("--insecure", action="store_true", help="believe any certificate")
 
 

@@ -68,10 +68,11 @@ class Door:
         self._trust = trust(order)
 
     async def __aenter__(self) -> Door:
+        login = {"Authorization": f"Bearer {self._order.token}"} if self._order.token else {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._trust),
             timeout=aiohttp.ClientTimeout(total=ANSWER_LIMIT, sock_connect=CONNECT_LIMIT),
-            headers={"User-Agent": f"avatar-studio-client/{studio.__version__}", "Accept-Encoding": "identity"},
+            headers={"User-Agent": f"avatar-studio-client/{studio.__version__}", "Accept-Encoding": "identity"} | login,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trace_configs=[self._no_redirects()],

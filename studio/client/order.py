@@ -66,6 +66,8 @@ class Order:
     """Seconds that the stream may last, 1..`MAX_TIMEOUT`."""
     ca: str = ""
     """PEM file of a certificate that the server's must come from, or be."""
+    token: str = field(default="", repr=False)
+    """Sent as ``Authorization: Bearer``, for studios that are behind a login; empty: none."""
     insecure: bool = False
     """Believe any certificate."""
 

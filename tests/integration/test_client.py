@@ -318,6 +318,20 @@ async def test_refused_uploads_are_told_in_the_servers_words(sound: Path) -> Non
             await visited(url, audio=str(sound))
 
 
+async def test_a_token_is_sent_to_the_server_that_was_named() -> None:
+    seen: list[str] = []
+
+    async def listen(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Authorization", ""))
+        return web.Response(status=403)
+
+    async with hostile(ws__me=listen) as url:
+        for token in ("", "open-sesame-of-16"):
+            with pytest.raises(CannotRun, match="let us in"):
+                await visited(url, client_id="me", token=token)
+    assert seen == ["", "Bearer open-sesame-of-16"]
+
+
 async def test_answers_without_end_are_not_read() -> None:
     async def flood(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()

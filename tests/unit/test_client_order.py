@@ -92,7 +92,7 @@ def test_options_become_an_order() -> None:
     found = order_of(parse(words.split()))
     assert found == Order(
         "http://h:1", "json", "me", "a.wav", "p.png", "", "ditto", {"sampling_timesteps": 12},
-        {"frame_scale": 0.5, "chunksize": [2, 3, 2]}, 5.0, "", True,
+        {"frame_scale": 0.5, "chunksize": [2, 3, 2]}, 5.0, "", "", True,
     )  # fmt: skip
 
 
@@ -166,3 +166,17 @@ def test_ice_servers_are_taken_over() -> None:
         ("turn:b?transport=udp", "u"),
         ("stun:c", None),
     ]
+
+
+def test_tokens_come_from_files_and_are_never_shown(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("a-secret-of-16-characters\n")
+    found = order_of(parse(["client", "--token-file", str(path)]))
+    assert found.token == "a-secret-of-16-characters"
+    assert "secret" not in repr(found)
+    for wrong in ("", "two\nlines", "n\u00f6"):
+        path.write_text(wrong)
+        with pytest.raises(ConfigError, match="--token-file"):
+            order_of(parse(["client", "--token-file", str(path)]))
+    with pytest.raises(ConfigError, match="--token-file"):
+        order_of(parse(["client", "--token-file", str(tmp_path / "none")]))
