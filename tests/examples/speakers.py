@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 import numpy as np
 from numpy.typing import NDArray
 
-BURST_SECONDS = 0.4
+LOUD_SECONDS, QUIET_SECONDS = 0.4, 0.6
+REST_SECONDS = 0.2
+"""Less quiet than this is a hitch of a busy machine and no new burst; and one that is late shortens silences."""
 
 
 def bursts(count: int, rate: int) -> NDArray[np.int16]:
-    """Return ``count`` times a loud tone and then silence, mono."""
-    t = np.arange(round(BURST_SECONDS * rate)) / rate
-    tone = 20_000 * np.sin(2 * np.pi * 200 * t)
-    return np.tile(np.concatenate((tone, np.zeros_like(tone))), count).astype(np.int16)
-
-
-REST_SECONDS = 0.25
-"""Less quiet than this is a hitch of a busy machine, and no new burst."""
+    """Return ``count`` seconds, mono: in each a loud tone and then silence."""
+    t = np.arange(round(LOUD_SECONDS * rate)) / rate
+    burst = np.concatenate((20_000 * np.sin(2 * np.pi * 200 * t), np.zeros(round(QUIET_SECONDS * rate))))
+    return np.tile(burst, count).astype(np.int16)
 
 
 class Witness:
@@ -47,6 +47,7 @@ class Witness:
             self.heard += len(part) / rate
 
     @property
-    def skews(self) -> list[float]:
-        """How much later each burst was heard than its mouth was seen, seconds."""
-        return [sound - sight for sight, sound in zip(self.opened, self.began, strict=True)]
+    def skew(self) -> float:
+        """How much later a burst was heard than its mouth was seen, seconds: the median, for machines have hitches."""
+        assert self.began and self.opened, "nothing was heard, or no mouth opened"
+        return median(min((sound - sight for sight in self.opened), key=abs) for sound in self.began)

