@@ -120,22 +120,22 @@ async def test_slow_reader_loses_the_oldest_but_no_end() -> None:
 
 
 async def test_flash_and_beep_come_out_together(http: str) -> None:
-    flashes, beeps = list[int](), list[int]()
+    flashes, beeps = set[int](), set[int]()
     async with StudioLink(http, "beeps") as link:
         white, quiet, sounds = True, 11, 0
         async for item in link:
             if isinstance(item, Picture):
                 is_white = item.frame.to_ndarray()[300:500].mean() > 200
-                flashes += [sounds] if is_white and not white and sounds > 3 else []
+                flashes |= {sounds} if is_white and not white else set()
                 white = is_white
             elif isinstance(item, Sound):
-                beeps += [sounds] if item.is_audible and quiet > 10 else []
+                beeps |= {sounds} if item.is_audible and quiet > 10 else set()
                 quiet = 0 if item.is_audible else quiet + 1
                 sounds += 1
-            if sounds == 130:
+            if len(flashes & beeps) == 2:
                 break
-    beeps = [at for at in beeps if at > 3]  # the first sounds may have come without their picture
-    assert len(flashes) >= 2 and flashes == beeps, "each picture right before its own sounds"
+            assert sounds < 500, f"a picture comes right before its own sounds: {flashes} {beeps}"
+    assert len(flashes | beeps) <= 4, "but for a picture that a busy studio left out"
 
 
 async def test_visit_that_was_left_leaves_nothing(http: str) -> None:
