@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[export]'")
@@ -292,6 +293,25 @@ def test_other_exports_are_taken_as_they_are(shared: Path, tmp_path: Path, monke
     _, err = spoken(theirs, mine, 1, "--verbose")
     assert "unet_v15.onnx is too small to be MuseTalk's UNet" in err
     assert not (mine / "unet_v15.onnx").exists()
+
+
+def test_weights_of_an_export_write_over_nothing_but_their_own(shared: Path, tmp_path: Path) -> None:
+    theirs, mine = tmp_path / "theirs", tmp_path / "mine"
+    mine.mkdir()
+    for name in ("notes.txt", "vae_encoder.onnx.data"):
+        shutil.rmtree(theirs, ignore_errors=True)
+        theirs.mkdir()
+        (mine / name).write_text("mine")
+        graph = onnx.load(str(shared / "golden/musetalk/standins/vae_encoder.onnx"))
+        onnx.save(graph, str(theirs / "vae_encoder.onnx"), save_as_external_data=True, location=name, size_threshold=0)
+        if name == "notes.txt":
+            with pytest.raises(BadNetwork, match=r"notes\.txt would be written over"):
+                make("vae_encoder", theirs, mine, True, nothing)
+            assert [path.name for path in mine.iterdir()] == [name] and (mine / name).read_text() == "mine"
+        else:
+            assert "was taken as it is" in make("vae_encoder", theirs, mine, True, nothing)
+            (mine / "notes.txt").unlink()
+            assert sorted(path.name for path in mine.iterdir()) == ["vae_encoder.onnx", name]
 
 
 def test_exports_of_another_network_are_refused(shared: Path, tmp_path: Path) -> None:

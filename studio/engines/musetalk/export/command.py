@@ -97,8 +97,16 @@ def _taken(role: str, found: Found, part: Path, allow_small: bool) -> str:
 
 
 def _deliver(part: Path, folder: Path) -> None:
-    """Move a network to its place, its weights first."""
+    """Move a network to its place, its weights first; what a network before it left of its own may be written over.
+
+    Raises:
+        BadNetwork: Another file has the name that it gives its weights.
+    """
     files = [path for path in part.iterdir() if path.is_file()]
+    own = {f"{path.name}.data" for path in files}
+    for path in files:
+        if path.name not in own and (folder / path.name).exists():
+            raise BadNetwork(f"{path.name[:80]} would be written over in {folder}; move it away first.")
     for path in sorted(files, key=lambda path: path.suffix == ".onnx"):
         path.replace(folder / path.name)
 
