@@ -127,6 +127,7 @@ class LimitsSpec:
     """Pixels of a portrait before it is refused as a decompression bomb."""
     picture_bytes: int = 40_000_000
     avatar_memory_mb: int = 2048
+    """Of all avatars together, guests included; what would exceed it is refused."""
     sound_bytes: int = 50_000_000
     sound_seconds: float = 600.0
     """Length of a recording."""
