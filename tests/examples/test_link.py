@@ -135,7 +135,6 @@ async def test_flash_and_beep_come_out_together(http: str) -> None:
             if len(flashes & beeps) == 2:
                 break
             assert sounds < 500, f"a picture comes right before its own sounds: {flashes} {beeps}"
-    assert len(flashes | beeps) <= 4, "but for a picture that a busy studio left out"
 
 
 async def test_visit_that_was_left_leaves_nothing(http: str) -> None:
