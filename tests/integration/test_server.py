@@ -126,7 +126,7 @@ async def test_other_words_of_the_api(studio: Inside) -> None:
     ("method", "path", "status", "code"),
     [
         ("GET", "/nowhere", 404, "not_found"),
-        ("POST", "/api/avatars", 405, "method_not_allowed"),
+        ("POST", "/api/sessions", 405, "method_not_allowed"),
         ("GET", "/ws", 400, "bad_message"),
         ("DELETE", "/", 405, "method_not_allowed"),
         ("GET", "/static/", 404, "not_found"),
