@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from studio.beat import SAMPLES_PER_BEAT, AudioChunk, Beat
 from studio.engine import ENGINES, Avatar, Engine, Options, Prepared, load_engine
 from studio.errors import BadMessage
-from studio.spec import AvatarSpec
+from studio.spec import AvatarSpec, LimitsSpec
 from tests.conftest import SHARED
 
 AVATARS = Path(__file__).parents[2] / "static" / "avatars"
@@ -128,6 +128,7 @@ def same(a: Sequence[Beat], b: Sequence[Beat]) -> bool:
 def test_constants_are_sane(stage: Stage) -> None:
     engine, avatar = stage.engine, stage.avatar
     assert engine.name in ENGINES
+    assert avatar.width * avatar.height < avatar.memory_bytes < LimitsSpec().avatar_memory_mb * 10**6
     assert 0 <= engine.admit(avatar, Options()) <= engine.lookahead
     assert engine.lanes >= 1
     assert engine.max_batch >= 1

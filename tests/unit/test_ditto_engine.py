@@ -21,9 +21,9 @@ from studio.engine import Options, Prepared
 from studio.engines.ditto import idle, store
 from studio.engines.ditto.engine import DittoAvatar, DittoEngine
 from studio.engines.ditto.take import take_bytes
-from studio.errors import AvatarNotReady, BadMessage, BadNetwork, ConfigError, EngineFault
+from studio.errors import AvatarNotReady, BadMessage, BadNetwork, BadPortrait, ConfigError, EngineFault
 from studio.outputs.movie import render_movie
-from studio.spec import AvatarSpec
+from studio.spec import AvatarSpec, LimitsSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +211,23 @@ def test_a_decoder_that_answers_nonsense_for_a_second_ends_the_take(
     monkeypatch.setattr(whole.avatar.crew, "drawn", lambda faces: [np.full_like(face, np.nan) for face in drawn(faces)])
     with pytest.raises(EngineFault, match="26 times"):
         whole.play(np.tile(sound, 3), {"latency": "lowest"})
+
+
+def test_the_limits_of_the_configuration_reach_the_registration(
+    whole: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits, seen = LimitsSpec(avatar_memory_mb=77), []
+
+    def register(*arguments: object) -> None:
+        seen.append(arguments[-1])
+        raise BadPortrait("This video has more than 7 pictures, which is all that an avatar of its size may keep.")
+
+    monkeypatch.setattr("studio.engines.ditto.engine.register", register)
+    engine = DittoEngine(limits)
+    with pytest.raises(BadPortrait):
+        engine.prepare(whole.spec, tmp_path, lambda done, phrase: None)
+    engine.close()
+    assert seen == [limits]
 
 
 def test_film_of_the_offline_way_shows_every_frame_from_the_first(whole: Set, sound: NDArray[np.int16]) -> None:
