@@ -66,7 +66,7 @@ class Conversation:
     def __init__(self, order: Order, door: Door, intake: Intake, screen: Screen) -> None:
         self._order, self._door, self._intake, self._screen = order, door, intake, screen
         self._answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._is_lost = False
+        self._fault = ""
 
     async def run(self) -> None:
         """Say the sound of the order and receive until all is said, and a little longer.
@@ -104,15 +104,23 @@ class Conversation:
                 await call.accept(sdp)
                 await call.connected()
                 await call.follow(self._is_done(voice))
+                self._judge()
             finally:
                 reading.cancel()
                 self._answer.cancel()
                 await asyncio.gather(reading, self._answer, return_exceptions=True)  # its fault may have come unheard
 
+    def _judge(self) -> None:
+        """A conversation that the server ended did not come to its end."""
+        if self._fault and not self._intake.pictures:
+            raise CannotRun(f"{self._fault[:1].upper()}{self._fault[1:]} before any picture came.")
+        if self._fault:
+            self._intake.end(Outcome.LOST, self._fault)
+
     def _is_done(self, voice: Voice) -> Callable[[], bool]:
         if not self._order.audio:  # nothing to say: look until time is up
-            return lambda: self._is_lost
-        return lambda: self._is_lost or (voice.ended_at is not None and time.monotonic() - voice.ended_at > TAIL)
+            return lambda: bool(self._fault)
+        return lambda: bool(self._fault) or (voice.ended_at is not None and time.monotonic() - voice.ended_at > TAIL)
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse, call: Call) -> None:
         async for message in socket:
@@ -151,18 +159,7 @@ class Conversation:
     def _lose(self, reason: str) -> None:
         if not self._answer.done():
             self._answer.set_exception(CannotRun("The server closed the conversation before it answered."))
-        self._is_lost = True
-        self._intake.reason = self._intake.reason or reason
-
-
-async def converse(order: Order, door: Door, intake: Intake, screen: Screen) -> None:
-    """Talk with an avatar of the gallery; see `Conversation.run`."""
-    conversation = Conversation(order, door, intake, screen)
-    await conversation.run()
-    if intake.reason and intake.outcome is Outcome.COMPLETED:
-        if not intake.pictures:
-            raise CannotRun(f"{intake.reason[:1].upper()}{intake.reason[1:]} before any picture came.")
-        intake.end(Outcome.LOST, intake.reason)
+        self._fault = self._fault or reason
 
 
 async def _servers(door: Door) -> object:

@@ -150,15 +150,16 @@ def transit_offset(intake: Intake) -> Offset | Unmeasured:
 
 
 def stamp_offset(pictures: Sequence[Arrival]) -> Offset | Unmeasured:
-    """Compare each picture's stamp with its place in the recording, both counted from the first picture.
+    """Compare each picture's stamp with its place in the recording; the median lateness counts as none.
 
-    Sound is not sent with frames: whoever plays them starts it with the first picture.
+    Sound is not sent with frames, and whoever plays them chooses when it starts: only deviations can be measured.
     """
     if len(pictures) < ROUGH:
         return Unmeasured("too few pictures came")
     stamps = np.array([one.stamp for one in pictures])
     places = np.array([one.number for one in pictures]) / FPS
     lateness = (stamps - stamps[0]) - (places - places[0])
+    lateness -= np.median(lateness)
     return offset("stamps of pictures against their place in the sound", places - places[0], lateness)
 
 

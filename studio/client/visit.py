@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from studio.beat import FPS
-from studio.client.calls import converse, recite
+from studio.client.calls import Conversation, recite
 from studio.client.door import Door
 from studio.client.images import ImageStream
 from studio.client.intake import Intake
@@ -65,7 +65,7 @@ async def measure(order: Order, intake: Intake, screen: Screen, watch: Watch) ->
 
 async def _go(order: Order, door: Door, intake: Intake, screen: Screen, watch: Watch) -> None:
     if order.transport == "webrtc" and not order.has_portrait:
-        await converse(order, door, intake, screen)
+        await Conversation(order, door, intake, screen).run()
         return
     seconds = await asyncio.to_thread(sound_seconds, order)
     there = await _brought(order, door, intake, watch)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import ssl
 import struct
 import subprocess
 import sys
@@ -31,6 +32,8 @@ from studio.client.result import Result, conclude
 from studio.client.screen import Screen
 from studio.client.visit import measure
 from tests.fakes import speech
+from tests.inside import inside, spec_of
+from tests.integration.test_tls import make_certificate
 from tests.server import ROOT, Server, studio
 from tests.unit.test_recording import wav
 
@@ -180,7 +183,9 @@ Talk = Callable[[web.WebSocketResponse], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def hostile(
-    talk: Talk | None = None, **routes: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    talk: Talk | None = None,
+    tls: ssl.SSLContext | None = None,
+    **routes: Callable[[web.Request], Awaitable[web.StreamResponse]],
 ) -> AsyncIterator[str]:
     """Run a server whose sockets say what ``talk`` says; ``routes`` answer at their names."""
 
@@ -198,17 +203,17 @@ async def hostile(
     app.router.add_get("/ws", socket)
     for name, route in routes.items():
         app.router.add_route("*", "/" + name.replace("__", "/"), route)
-    house = TestServer(app)
-    await house.start_server()
+    house = TestServer(app, scheme="https" if tls else "http")
+    await house.start_server(ssl=tls)
     try:
-        yield f"http://127.0.0.1:{house.port}"
+        yield f"{house.scheme}://127.0.0.1:{house.port}"
     finally:
         await house.close()
 
 
-async def visited(url: str, transport: str = "binary", **more: Any) -> Result:
+async def visited(url: str, transport: str = "binary", intake: Intake | None = None, **more: Any) -> Result:
     """Visit and return what was found."""
-    intake, screen = Intake(), Screen()
+    intake, screen = intake or Intake(), Screen()
     usual: dict[str, Any] = {"avatar": "x", "audio": "a.wav", "timeout": 20.0} | more
     order = Order(url, transport, **usual)
     try:
@@ -216,6 +221,22 @@ async def visited(url: str, transport: str = "binary", **more: Any) -> Result:
     finally:
         await asyncio.to_thread(screen.close)
     return conclude(order, intake, screen, Unmeasured("not asked"), datetime.now(UTC))
+
+
+@pytest.mark.parametrize(("transport", "source"), [("webrtc", ""), ("webrtc", "portrait"), ("binary", "")])
+async def test_studio_that_closes_half_way_is_measured_so_far(tmp_path: Path, transport: str, source: str) -> None:
+    portrait = {"source": "static/avatars/astronaut.png", "engine": "testcard", "avatar": ""}
+    speaker = portrait if source else {"avatar": "ada"}
+    long, intake = wav(tmp_path / "long.wav", speech(9.0)), Intake()
+    async with inside(spec_of(tmp_path)) as one:
+        url = one.url("")
+        visit = asyncio.create_task(visited(url, transport, intake, audio=str(long), **speaker))
+        async with asyncio.timeout(20):
+            while len(intake.pictures) < 10 and not visit.done():  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.02)
+    found = await visit
+    assert (found.outcome, found.exit_code) == (Outcome.LOST, 3), found.reason
+    assert 10 <= found.frames < 200
 
 
 def frame(number: int, payload: bytes = WEBP, length: int | None = None, stamp: float = 1.0) -> bytes:
@@ -330,6 +351,21 @@ async def test_a_token_is_sent_to_the_server_that_was_named() -> None:
             with pytest.raises(CannotRun, match="let us in"):
                 await visited(url, client_id="me", token=token)
     assert seen == ["", "Bearer open-sesame-of-16"]
+
+
+async def test_certificates_are_believed_when_they_are_named(tmp_path: Path) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        return web.Response(status=403)
+
+    cert, key = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    async with hostile(tls=context, ws__me=refuse) as url:
+        with pytest.raises(CannotRun, match="--tls-ca"):
+            await visited(url, client_id="me")
+        for how in ({"ca": str(cert)}, {"insecure": True}):
+            with pytest.raises(CannotRun, match="let us in"):
+                await visited(url, client_id="me", **how)
 
 
 async def test_answers_without_end_are_not_read() -> None:
