@@ -12,6 +12,7 @@ StudioError                 what a visitor may be told; carries code, HTTP statu
     SessionNotFound         no visit of that id, or no longer
     AvatarNotReady          known, but cannot run on this server now
         BadNetwork          a network's file is missing, damaged, or not the one that belongs there
+        DeviceFull          the GPU has no memory left
     BadAudio                sound that cannot be read
     BadPortrait             a picture that cannot become an avatar
     StudioFull              no seat left
@@ -124,6 +125,10 @@ class AvatarNotReady(StudioError):
 
 class BadNetwork(AvatarNotReady):
     """A network's file is missing, damaged, or not the one that belongs there; the sentence says which and why."""
+
+
+class DeviceFull(AvatarNotReady):
+    """The GPU has no memory left for what is asked of it."""
 
 
 class BadAudio(StudioError):

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from studio.engine import Avatar, Engine, Finding, Prepared, Progress
-from studio.errors import AvatarNotReady, BadNetwork
+from studio.errors import AvatarNotReady, BadNetwork, DeviceFull
 from studio.spec import AvatarSpec
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def bring_in(engine: Engine, spec: AvatarSpec, cache: Path, progress: Progress) 
     prepared = prepare(engine, spec, cache, progress)
     try:
         return prepared, engine.load(prepared)
-    except BadNetwork:  # nothing that another preparation would change
+    except (BadNetwork, DeviceFull):  # nothing that another preparation would change
         raise
     except AvatarNotReady as error:
         log.warning("avatar %s is prepared again: %s", spec.id, error)

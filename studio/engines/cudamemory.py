@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from studio.engines.cudadriver import CudaPythonDriver, Driver, PycudaDriver
 from studio.engines.device import DeviceArray
-from studio.errors import AvatarNotReady
+from studio.errors import AvatarNotReady, DeviceFull
 
 SMALLEST_BYTES = 512
 """What CUDA aligns to; smaller requests get as much."""
@@ -50,7 +50,7 @@ class CudaMemory:
         """Return the address of memory and what holds it.
 
         Raises:
-            AvatarNotReady: The GPU has no more.
+            DeviceFull: The GPU has no more.
         """
         size_bytes = _rounded(size_bytes)
         with self.turn():
@@ -62,7 +62,7 @@ class CudaMemory:
         if not address:
             free, whole = self.room()
             detail = f"wanted {size_bytes} bytes, {free} of {whole} are free"
-            raise AvatarNotReady(f"The memory of the {self.name} is full.", detail)
+            raise DeviceFull(f"The memory of the {self.name} is full.", detail)
         lease = Lease()
         # Appending to a deque is atomic, which a finalizer needs: it may run in any thread, in the middle of anything.
         weakref.finalize(lease, self._kept[size_bytes].append, address).atexit = False

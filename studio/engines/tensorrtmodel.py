@@ -19,7 +19,7 @@ import numpy as np
 from studio.engines.cudamemory import CudaMemory
 from studio.engines.device import Array, DeviceArray
 from studio.engines.network import Feeds, Port
-from studio.errors import AvatarNotReady, BadNetwork, EngineFault
+from studio.errors import AvatarNotReady, BadNetwork, DeviceFull, EngineFault
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,8 @@ class TensorrtBackend:
         memory: Of the GPU.
 
     Raises:
-        AvatarNotReady: TensorRT is missing, or the GPU's memory is full.
+        AvatarNotReady: TensorRT is missing.
+        DeviceFull: The GPU's memory is.
         BadNetwork: The file is damaged, or was made by another TensorRT or for another generation of GPU.
     """
 
@@ -99,7 +100,7 @@ class TensorrtBackend:
                 raise refusal(path, self._journal.errors())
             self._context: Any = self._engine.create_execution_context()
         if self._context is None:
-            raise AvatarNotReady(f"The memory of the {memory.name} is full.", f"{path}: {self._journal.errors()}")
+            raise DeviceFull(f"The memory of the {memory.name} is full.", f"{path}: {self._journal.errors()}")
         self.title = f"TensorRT {library.__version__} on {memory.name}"
         names = [self._engine.get_tensor_name(number) for number in range(self._engine.num_io_tensors)]
         is_input = {name: self._engine.get_tensor_mode(name) == library.TensorIOMode.INPUT for name in names}

@@ -13,7 +13,7 @@ import pytest
 from studio.engines import cudamemory
 from studio.engines.cudadriver import CudaPythonDriver, PycudaDriver
 from studio.engines.device import DeviceArray, host, join
-from studio.errors import AvatarNotReady, EngineFault
+from studio.errors import AvatarNotReady, DeviceFull, EngineFault
 from tests.unit import gpu
 
 X = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
@@ -65,7 +65,7 @@ def test_full_memory_is_first_tidied_then_told() -> None:
     memory, driver = gpu.memory(limit=4096)
     memory.upload(np.zeros(3000, np.uint8))
     kept = memory.upload(np.zeros(2000, np.uint8))  # fits only when the first block is given back
-    with pytest.raises(AvatarNotReady, match="The memory of the Testing GPU is full") as caught:
+    with pytest.raises(DeviceFull, match="The memory of the Testing GPU is full") as caught:
         memory.upload(np.zeros(3000, np.uint8))
     assert "2048 of 4096 are free" in caught.value.detail
     assert memory.room() == (2048, 4096)

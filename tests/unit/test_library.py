@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from studio import library
 from studio.engine import MEMORY, Engine, Finding, Prepared, Progress
-from studio.errors import AvatarNotFound, AvatarNotReady, BadNetwork, BadPortrait, ConfigError
+from studio.errors import AvatarNotFound, AvatarNotReady, BadNetwork, BadPortrait, ConfigError, DeviceFull
 from studio.library import Library, resolved
 from studio.preparation import MARK, bring_in, found, prepare
 from studio.spec import AvatarSpec, LimitsSpec, StudioSpec
@@ -114,9 +114,12 @@ def test_what_the_engine_cannot_load_is_prepared_once_more(tmp_path: Path, paint
         bring_in(painter, spec("a"), tmp_path, silent)
 
 
-def test_missing_network_is_no_reason_to_prepare_again(tmp_path: Path, painter: Painter) -> None:
-    painter.damaged, painter.complaint = 1, BadNetwork("unet.onnx is missing.")
-    with pytest.raises(BadNetwork):
+@pytest.mark.parametrize("complaint", [BadNetwork("unet.onnx is missing."), DeviceFull("The memory of it is full.")])
+def test_what_another_preparation_would_not_change_is_no_reason_for_one(
+    tmp_path: Path, painter: Painter, complaint: AvatarNotReady
+) -> None:
+    painter.damaged, painter.complaint = 1, complaint
+    with pytest.raises(type(complaint)):
         bring_in(painter, spec("a"), tmp_path, silent)
     bring_in(painter, spec("a"), tmp_path, silent)
     assert painter.prepared == ["a"]
