@@ -8,14 +8,12 @@ sockets: what a visitor must hear goes into the ``send`` callable given at `open
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping
 from typing import assert_never
 
 from studio.engine import Options
-from studio.errors import BadMessage, PeerTimeout, SessionNotFound, StudioError
+from studio.errors import BadMessage, SessionNotFound, StudioError
 from studio.messages import (
     Answer,
     AvatarSelected,
@@ -38,26 +36,11 @@ from studio.session import Send, Session
 from studio.source import Recording, Source
 from studio.spec import FRAME_SCALE, StudioSpec
 from studio.stats import Stats
-from studio.visitors import Library, Seating, Visitor
+from studio.visitors import Library, Ready, Seating, Visit, Visitor, ready_or_gone
 from studio.voice import Voice
-
-log = logging.getLogger(__name__)
 
 Request = SelectAvatar | Candidate | Interrupt | Stop | Ping
 """What `SessionHost.handle` acts on."""
-Ready = Callable[[], Awaitable[None]]
-"""Returns when an avatar can be played, or raises why it cannot."""
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """What is told of a visit that goes on."""
-
-    avatar_id: str
-    state: str
-    """As in `messages.State.connection`."""
-    seconds: float
-    """Since it began."""
 
 
 class SessionHost:
@@ -112,8 +95,10 @@ class SessionHost:
             loaded = await self._cast(session_id, offer.avatar_id or visitor.avatar_id)
             options = Options(values=offer.options)
             spec = self._spec.sent_at(offer.options.get(FRAME_SCALE), scale, loaded.spec.options.get(FRAME_SCALE))
-            visitor.session = Session(session_id, loaded, options, spec, self._stats, visitor.send, source=source)
-            return await self._begin(session_id, visitor, visitor.session, offer)
+            session = Session(session_id, loaded, options, spec, self._stats, visitor.send, source=source)
+            answer = await visitor.begin(session, offer)
+            self._spawn(self._run(session_id, visitor, session))
+            return answer
 
     async def expect(
         self, session_id: str, offer: Offer, ready: Ready, source: Source | None, scale: float | None
@@ -136,7 +121,8 @@ class SessionHost:
         await self._seating.make_room(1)
         self._seating.check_room(1)
         spec = self._spec.sent_at(offer.options.get(FRAME_SCALE), scale)
-        peer = visitor.expecting = Peer(spec.ice, spec.media, spec.server.host, lambda pcm, arrived: None, self._stats)
+        peer = Peer(spec.ice, spec.media, spec.server.host, lambda pcm, arrived: None, self._stats)
+        visitor.expect(peer)
         answer = Answer(await peer.accept(offer.sdp), session_id)
         self._spawn(self._begin_when(ready, session_id, visitor, offer, peer, source))
         return answer
@@ -263,10 +249,9 @@ class SessionHost:
         raise SessionNotFound
 
     def _visitor(self, session_id: str) -> Visitor:
-        try:
-            return self._visitors[session_id]
-        except KeyError:
-            raise BadMessage("This session has ended. Reload the page.") from None
+        if visitor := self._visitors.get(session_id):
+            return visitor
+        raise BadMessage("This session has ended. Reload the page.")
 
     async def _cast(self, session_id: str, avatar_id: str, seats: int = 1) -> LoadedAvatar:
         """Return the avatar if there is a seat for it, and the visitor has not been closed while this waited."""
@@ -277,35 +262,17 @@ class SessionHost:
         self._seating.check_room(seats)
         return loaded
 
-    async def _begin(self, session_id: str, visitor: Visitor, session: Session, offer: Offer) -> Answer:
-        try:
-            visitor.hand_over(session)
-            answer = await session.accept(offer)
-        except BaseException:
-            await session.aclose()
-            raise
-        self._spawn(self._run(session_id, visitor, session))
-        return answer
-
     async def _begin_when(
         self, ready: Ready, session_id: str, visitor: Visitor, offer: Offer, peer: Peer, source: Source | None
     ) -> None:
-        waiting = asyncio.ensure_future(ready())
-        leaving = asyncio.create_task(peer.until("failed", "closed"))
         try:
-            await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if leaving.done():
-                raise PeerTimeout
-            await waiting
+            await ready_or_gone(ready, peer)
             visitor.expecting = None  # its seat is the visit's
             await self.play(session_id, offer.avatar_id or "", peer, source, options=offer.options)
         except StudioError as error:
             visitor.send(Fault.of(error))
             await self.close(session_id)
         finally:
-            waiting.cancel()
-            leaving.cancel()
-            await asyncio.gather(waiting, leaving, return_exceptions=True)
             if visitor.session is None:
                 await peer.aclose()
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from studio.errors import BadMessage, PeerTimeout, StudioError, StudioFull
-from studio.messages import Candidate, Fault
+from studio.messages import Answer, Candidate, Fault, Offer
 from studio.peer import Peer
 from studio.pipeline import LoadedAvatar
-from studio.seats import Capacity, measured_seats
+from studio.seats import CONNECT_PATIENCE, Capacity, measured_seats
 from studio.session import Connection, Send, Session
 from studio.stats import Stats
 
@@ -34,6 +36,21 @@ class Library(Protocol):
         """
 
 
+Ready = Callable[[], Awaitable[None]]
+"""Returns when an avatar can be played, or raises why it cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What is told of a visit that goes on."""
+
+    avatar_id: str
+    state: str
+    """As in `messages.State.connection`."""
+    seconds: float
+    """Since it began."""
+
+
 class Visitor:
     """Who may sit down, stand up and sit down again.
 
@@ -50,6 +67,7 @@ class Visitor:
         self.session: Session | None = None
         self.expecting: Peer | None = None
         """Answered; the visit begins when the avatar is ready."""
+        self._expecting_since = 0.0
         self.seats = 1
         """That the visit takes."""
         self.early: list[Candidate] = []
@@ -65,6 +83,31 @@ class Visitor:
         """A visit goes on, or will as soon as its avatar is ready."""
         return self.running is not None or self.expecting is not None
 
+    @property
+    def seconds(self) -> float:
+        """For which it has its seat."""
+        return self.running.seconds if self.running else time.monotonic() - self._expecting_since
+
+    @property
+    def is_stuck(self) -> bool:
+        """Its peer looks for a path for so long that somebody else may have its seat."""
+        if self.running:
+            return self.running.is_stuck
+        is_looking = self.expecting is not None and self.expecting.state != "connected"
+        return is_looking and self.seconds >= CONNECT_PATIENCE
+
+    def expect(self, peer: Peer) -> None:
+        """Keep a seat for a peer whose avatar is not ready yet."""
+        self.expecting, self._expecting_since = peer, time.monotonic()
+
+    async def give_way(self) -> None:
+        """Give the seat to others: no path was found."""
+        expecting, self.expecting = self.expecting, None
+        if self.running:
+            await self.running.aclose(PeerTimeout("No media path between you and the studio; others want the seat."))
+        elif expecting:
+            await expecting.aclose()  # of which whoever waits for the avatar takes notice
+
     def candidate(self, candidate: Candidate) -> None:
         """Add a remote candidate, or keep it for the offer.
 
@@ -78,14 +121,23 @@ class Visitor:
         elif len(self.early) < EARLY_CANDIDATES:
             self.early.append(candidate)
 
-    def hand_over(self, session: Session) -> None:
-        """Give the candidates that came early to a visit that begins; one that cannot be read costs no more."""
-        early, self.early = self.early, []
-        for candidate in early:
-            try:
-                session.candidate(candidate)
-            except BadMessage as error:
-                self.send(Fault.of(error))
+    async def begin(self, session: Session, offer: Offer) -> Answer:
+        """Begin a visit and answer its offer; what cannot be answered is closed. Raises what `Session.accept` does.
+
+        Candidates that came early come with it; one that cannot be read costs no more than itself.
+        """
+        self.session = session
+        try:
+            early, self.early = self.early, []
+            for candidate in early:
+                try:
+                    session.candidate(candidate)
+                except BadMessage as error:
+                    self.send(Fault.of(error))
+            return await session.accept(offer)
+        except BaseException:
+            await session.aclose()
+            raise
 
     async def end(self) -> None:
         """End the visit, if there is one; the caller holds the lock."""
@@ -119,10 +171,9 @@ class Seating:
 
     async def make_room(self, seats: int) -> None:
         """Take seats back from peers that found no path, as many as are wanted; who tries longest goes first."""
-        running = [visitor.running for visitor in self._visitors.values() if visitor.running]
-        for session in sorted(running, key=lambda one: -one.seconds):
-            if session.is_stuck and not self._has_room(seats):
-                await session.aclose(PeerTimeout("No media path between you and the studio, and others want the seat."))
+        for visitor in sorted(self._visitors.values(), key=lambda one: -one.seconds):
+            if visitor.is_stuck and not self._has_room(seats):
+                await visitor.give_way()
 
     def check_room(self, seats: int) -> None:
         """See that somebody may sit down.
@@ -145,3 +196,23 @@ class Seating:
         except StudioError:  # no avatar is ready: there is nothing to sit down for
             return 0
         return measured_seats(scheduler, self._stats)
+
+
+async def ready_or_gone(ready: Ready, peer: Peer) -> None:
+    """Return when an avatar is ready that a peer waits for.
+
+    Raises:
+        StudioError: It will never be.
+        PeerTimeout: The peer has gone.
+    """
+    waiting = asyncio.ensure_future(ready())
+    leaving = asyncio.create_task(peer.until("failed", "closed"))
+    try:
+        await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            raise PeerTimeout
+        await waiting
+    finally:
+        waiting.cancel()
+        leaving.cancel()
+        await asyncio.gather(waiting, leaving, return_exceptions=True)

@@ -12,11 +12,11 @@ import time
 from aiohttp import web
 
 from studio.errors import AvatarNotReady
-from studio.host import Visit
 from studio.library import Library, Shelf
 from studio.messages import AvatarCard
 from studio.scheduler import Scheduler
 from studio.spec import IceSpec
+from studio.visitors import Visit
 from studio.web.guard import is_operator
 from studio.web.keys import HOST, LIBRARY, SPEC
 from studio.web.pages import asset, respond

@@ -8,6 +8,7 @@ import pytest
 from studio.engine import Options
 from studio.errors import PeerTimeout, StudioFull
 from studio.messages import Fault
+from studio.peer import Peer
 from studio.seats import CONNECT_PATIENCE
 from studio.session import Connection, Session
 from studio.spec import StudioSpec
@@ -63,6 +64,18 @@ async def test_who_tries_longest_goes_first_and_no_more_go_than_must() -> None:
         oldest, _ = it.seat("oldest", CONNECT_PATIENCE + 9)
         await it.seating.make_room(1)
         assert oldest.connection is Connection.CLOSED and old.connection is Connection.CONNECTING
+
+
+async def test_peer_that_waits_for_its_avatar_without_a_path_gives_way_too() -> None:
+    async with house() as it:
+        spec = StudioSpec(())
+        for name, seconds in (("young", 0.0), ("old", CONNECT_PATIENCE)):
+            visitor = it.visitors[name] = Visitor(Outbox(), "ada", once=True)
+            visitor.expect(Peer(spec.ice, spec.media, spec.server.host, lambda pcm, arrived: None, it.stats))
+            visitor._expecting_since -= seconds
+        assert it.seating.capacity().taken == 2
+        await it.seating.make_room(1)
+        assert it.visitors["young"].is_seated and not it.visitors["old"].is_seated
 
 
 async def test_nobody_is_sent_away_while_there_are_seats() -> None:
