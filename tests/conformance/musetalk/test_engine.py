@@ -30,7 +30,7 @@ from studio.engines.runtime import Array, Model
 from studio.errors import AvatarNotReady, BadMessage, BadNetwork, BadPortrait, ConfigError, EngineFault
 from studio.outputs.movie import render_movie
 from studio.recording import read_file
-from studio.spec import AvatarSpec
+from studio.spec import AvatarSpec, LimitsSpec
 
 
 def nothing(done: float, phrase: str) -> None:
@@ -148,6 +148,22 @@ def test_a_missing_network_is_named_without_the_machines_paths(made: Set, tmp_pa
         made.engine.load(Prepared(spec, made.folder))
     assert missing.value.message == "unet.onnx is missing; it belongs into weights."
     assert str(tmp_path) in missing.value.detail
+
+
+def test_compressed_pictures_are_spoken_with_too(made: Set, tmp_path: Path) -> None:
+    engine = MuseTalkEngine(LimitsSpec(avatar_memory_mb=2))
+    engine.prepare(made.spec, tmp_path, nothing)
+    small = replace(made, engine=engine, avatar=engine.load(Prepared(made.spec, tmp_path)))
+    assert small.avatar.stored.is_compressed and not made.avatar.stored.is_compressed
+    assert small.avatar.stored.memory_bytes < made.avatar.stored.memory_bytes / 2
+    sound = read(made.golden, "eng_e2e.wav")
+    plain, compressed = made.play(sound), small.play(sound)
+    assert len(plain) == len(compressed)
+    for one, other in zip(plain, compressed, strict=True):
+        assert np.abs(one.picture.astype(int) - other.picture).mean() < 1.5
+    assert small.avatar.reel is not None and small.avatar.reel.foreseen > 0
+    assert all(np.array_equal(a.picture, b.picture) for a, b in zip(small.play(sound), compressed, strict=True))
+    engine.close()
 
 
 def test_every_visit_shares_one_call_of_the_networks(made: Set, monkeypatch: pytest.MonkeyPatch) -> None:
