@@ -1,0 +1,38 @@
+"""JSON of strangers: one object, of this world, with texts of a length."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from studio.errors import BadJson, BadMessage, TooLarge
+from studio.jsontext import read_object, read_text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "1", "null", '"a"', '{"a": NaN}', '{"a": -Infinity}', '{"a": "\\ud800"}', "[" * 100_000]
+)
+def test_what_is_no_object_is_refused(text: str) -> None:
+    with pytest.raises(BadJson):
+        read_object(text)
+
+
+@given(st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5))))
+def test_objects_are_read_as_they_are(body: dict[str, object]) -> None:
+    assert read_object(json.dumps(body)) == body
+
+
+def test_whole_characters_in_two_halves_are_read() -> None:
+    assert read_object('{"a": "\\ud83d\\ude00"}') == {"a": "\N{GRINNING FACE}"}
+
+
+def test_texts_are_there_and_bounded() -> None:
+    assert read_text({"a": "bc"}, "a", 2) == "bc"
+    for body in ({}, {"a": ""}, {"a": 1}, {"a": None}):
+        with pytest.raises(BadMessage, match="needs a"):
+            read_text(body, "a", 2)
+    with pytest.raises(TooLarge, match="longer than 2"):
+        read_text({"a": "bcd"}, "a", 2)
