@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import struct
 
 import aiohttp
@@ -20,7 +21,7 @@ WAV_HEADER = 44
 
 
 async def newest_session(web: aiohttp.ClientSession, server: str) -> str:
-    """Return the id of the visit that began last. A studio tells ids to programs on its own machine only."""
+    """Return the id of the visit that began last. A studio tells ids on its own machine, and who has its token."""
     async with web.get(f"{server}/api/sessions", raise_for_status=True) as answer:
         sessions = [one for one in (await answer.json())["sessions"] if "id" in one]
     if not sessions:
@@ -39,9 +40,7 @@ async def push(text: str, voice: str, socket: aiohttp.ClientWebSocketResponse) -
             await socket.send_bytes(sound)
         await socket.send_json({"type": "flush"})  # answered when the last of it was spoken
     finally:
-        if espeak.returncode is None:
-            espeak.kill()
-        await espeak.wait()
+        await espeak.communicate()  # what it still says after an interruption goes nowhere
 
 
 async def listen(socket: aiohttp.ClientWebSocketResponse) -> str:
@@ -57,9 +56,9 @@ async def listen(socket: aiohttp.ClientWebSocketResponse) -> str:
     raise RuntimeError("The studio hung up.")
 
 
-async def speak(server: str, session: str, text: str, voice: str) -> str:
+async def speak(server: str, token: str, session: str, text: str, voice: str) -> str:
     """Speak in a visit and return how it ended; cancelling (Ctrl-C) interrupts."""
-    async with aiohttp.ClientSession() as web:
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"} if token else {}) as web:
         session = session or await newest_session(web, server)
         async with web.ws_connect(f"{server}/api/sessions/{session}/audio") as socket:
             listening, pushing = asyncio.create_task(listen(socket)), asyncio.create_task(push(text, voice, socket))
@@ -79,6 +78,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Let an avatar speak a text.")
     parser.add_argument("text")
     parser.add_argument("--server", default="http://127.0.0.1:8080", help="the studio")
+    parser.add_argument(
+        "--token", default=os.environ.get("STUDIO_SERVER_TOKEN", ""), help="the operator's, from elsewhere"
+    )
     parser.add_argument("--session", default="", help="id of a visit; default: the newest")
     parser.add_argument("--voice", default="en", help="one of espeak-ng --voices")
     try:

@@ -113,12 +113,11 @@ class StudioVideoService(AIService):
             await self._say(self._link, frame)
         elif isinstance(frame, TTSStoppedFrame):
             await self._flush(self._link, frame)
+        elif isinstance(frame, InterruptionFrame):
+            await self._interrupt(self._link, frame, direction)
         else:
+            self._is_measuring = self._is_measuring or isinstance(frame, TTSStartedFrame)
             await self.push_frame(frame, direction)
-            if isinstance(frame, TTSStartedFrame):
-                self._is_measuring = True
-            elif isinstance(frame, InterruptionFrame):
-                await self._interrupt(self._link)
 
     async def _say(self, link: StudioLink, frame: TTSAudioRawFrame) -> None:
         if self._is_measuring:
@@ -140,13 +139,14 @@ class StudioVideoService(AIService):
         except LinkError as error:
             await self._lose(error)
 
-    async def _interrupt(self, link: StudioLink) -> None:
-        """Silence the avatar; nothing of what it was saying comes down the pipeline any more."""
-        if not self._is_speaking:
-            return
+    async def _interrupt(self, link: StudioLink, frame: InterruptionFrame, direction: FrameDirection) -> None:
+        """Silence the avatar before the frame passes: a late sound would start the bot's turn again."""
+        cutting = link.interrupt() if self._is_speaking else None
         self._is_said = False
+        await self.push_frame(frame, direction)
         try:
-            await link.interrupt()
+            if cutting is not None:
+                await cutting
         except LinkError as error:
             await self._lose(error)
 
@@ -181,6 +181,8 @@ class StudioVideoService(AIService):
         if link is not None:
             await link.aclose()
             await self.push_error(str(error), exception=error, force_treat_as_permanent=True)
+        while self._stops:
+            await self._ended(interrupted=False)
         self._done.set()
 
     async def _leave(self) -> None:

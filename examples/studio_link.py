@@ -108,29 +108,38 @@ class StudioLink:
         self._stage.say()
         if sample_rate != self._rate:
             self._rate = sample_rate
-            await self._agent.send_json({"type": "format", "sample_rate": sample_rate})
-        await self._agent.send_bytes(pcm)
+            await self._tell({"type": "format", "sample_rate": sample_rate})
+        await self._tell(pcm)
 
     async def flush(self) -> None:
         """Ask for a `SpeechEnded` after what was said so far."""
         self._check()
         self._stage.flush()
-        await self._agent.send_json({"type": "flush"})
+        await self._tell({"type": "flush"})
 
-    async def interrupt(self) -> Cut:
-        """Silence the avatar; what is on its way is not heard either. Return when the studio has fallen silent."""
-        self._check()
+    def interrupt(self) -> Coroutine[object, object, Cut]:
+        """Silence the avatar: from now on nothing of what it says comes out. Await it: then the studio is silent."""
         self._turn += 1
         self._stage.hush()
         self._has_room.set()
+        return self._cut()
+
+    async def _cut(self) -> Cut:
+        self._check()
         cut: asyncio.Future[Cut] = asyncio.get_running_loop().create_future()
         self._cuts.append(cut)
-        await self._agent.send_json({"type": "interrupt"})
+        await self._tell({"type": "interrupt"})
         await asyncio.wait({cut}, timeout=ANSWER_SECONDS)
         self._check()
         if not cut.done():
             raise LinkError("The studio does not fall silent.")
         return cut.result()
+
+    async def _tell(self, what: bytes | dict[str, object]) -> None:
+        try:
+            await (self._agent.send_bytes(what) if isinstance(what, bytes) else self._agent.send_json(what))
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise LinkError(self._over or "The studio has hung up.") from error
 
     async def aclose(self) -> None:
         """Leave; idempotent."""
