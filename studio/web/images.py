@@ -29,7 +29,7 @@ from studio.web.oneshot import engine_options
 from studio.web.patience import ReaderStalled, patiently
 from studio.web.signaling import HARD_LIMIT, check_length, opened
 from studio.web.uploads import find_avatar, find_sound
-from studio.web.wishes import Wish, read_wish
+from studio.web.wishes import Wish, needs, read_wish
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +89,7 @@ class ImageSocket:
     def _start(self, body: Mapping[str, object]) -> None:
         if self._stream is not None and not self._stream.done():
             raise BadMessage("A stream is active already. Stop it first.")
-        is_gallerys = body.get("avatar_id") is not None
-        wish = read_wish(body, required=("audio_path", "avatar_id" if is_gallerys else "source_path"))
-        self._stream = asyncio.create_task(self._stream_out(wish))
+        self._stream = asyncio.create_task(self._stream_out(read_wish(body, needs(body))))
 
     async def _stop(self) -> None:
         """End the session; the stream's task then says so."""

@@ -20,7 +20,7 @@ from studio.web.bodies import read_json
 from studio.web.guard import in_detail
 from studio.web.keys import GUESTS, HOST, SPEC
 from studio.web.uploads import PREPARE_LIMIT, find_sound, invite
-from studio.web.wishes import Wish, read_wish
+from studio.web.wishes import Wish, needs, read_wish
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ async def offer(request: web.Request) -> web.Response:
     """Answer ``POST /webrtc/offer`` at once: that media flows is waited for in the background."""
     app, body = request.app, await read_json(request)
     is_conversation = not request.path.endswith("/webrtc/offer") and not body.get("audio_path")
-    wish = read_wish(body, required=() if is_conversation else ("audio_path", "source_path"))
+    wish = read_wish(body, required=() if is_conversation else needs(body))
     asked = read_offer(body)
     guests = app[GUESTS]
     try:

@@ -47,6 +47,11 @@ class Wish:
     warnings: tuple[str, ...]
 
 
+def needs(body: Mapping[str, object]) -> tuple[str, str]:
+    """Return what a request must have: a recording, and a portrait unless it names an avatar of the gallery."""
+    return "audio_path", "source_path" if body.get("avatar_id") is None else "avatar_id"
+
+
 def read_wish(body: Mapping[str, object], required: Sequence[str] = ("audio_path", "source_path")) -> Wish:
     """Read a request's body.
 

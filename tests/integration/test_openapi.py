@@ -262,6 +262,8 @@ async def webrtc(clerk: Clerk, folder: Path) -> None:
         await clerk.ask("POST", path, 413, json=body | {"sdp": "x" * 100_001})
         await clerk.ask("POST", path, 413, data=io.BytesIO(b"x" * 1_200_000))
     await clerk.ask("POST", "/offer", 503, json=body)
+    await clerk.ask("POST", "/webrtc/offer", 400, json=body | {"source_path": None})
+    await clerk.ask("POST", "/webrtc/offer", 404, json=body | {"source_path": None, "avatar_id": "nobody"})
     await pc.close()
     await clerk.ask("POST", "/webrtc/offer", 400, json=body | {"source_path": "nobody.png"})
 

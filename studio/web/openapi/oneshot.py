@@ -46,7 +46,7 @@ WISHES: Json = {
         f"For this run. What lies out of range is moved into it and named in `warnings`; no chunks: {list(CHUNKS)}.",
         maxProperties=MAX_OPTIONS,
     ),
-    "avatar_id": text("One of the gallery, if no `source_path` is given.", minLength=1, maxLength=MAX_ID_CHARACTERS),
+    "avatar_id": text("One of the gallery, in place of `source_path`.", minLength=1, maxLength=MAX_ID_CHARACTERS),
 }
 RECORDING: Json = {"audio_path": SOUND_PATH, "source_path": PORTRAIT_PATH}
 CANDIDATE: Json = {
@@ -71,8 +71,11 @@ def operations(spec: StudioSpec) -> Iterator[Operation]:
 
 def _offer(path: str, is_strict: bool) -> Operation:
     """Return the operation of an offer; where it is not strict, what to speak may be missing."""
-    required, optional = ({**OFFER, **RECORDING}, WISHES) if is_strict else (OFFER, {**RECORDING, **WISHES})
+    body = dict(record(OFFER, {**RECORDING, **WISHES}))
+    if is_strict:
+        body["anyOf"] = [{"required": ["audio_path", who]} for who in ("source_path", "avatar_id")]
     asked = {"sdp": "v=0\r\n...", "type": "offer", "audio_path": "uploads/mN3xVq0c9dXyZp_AbCdEfGhI.wav"}
+    asked["source_path"] = "static/avatars/astronaut.png"
     answer = record(
         {"sdp": text(), "type": text(const="answer"), "session_id": text(), "pc_id": text("The same.")},
         {"warnings": many(text(), "What had to be changed.")},
@@ -84,7 +87,7 @@ def _offer(path: str, is_strict: bool) -> Operation:
         _id(path, "offer"), "POST", path, TAG, "Have a recording spoken to a peer",
         {200: Reply("The studio's side.", Content(answer, example=given))},
         about=about if is_strict else about + talk,
-        body=Content(record(required, optional), example=asked | {"source_path": "static/avatars/astronaut.png"}),
+        body=Content(body, example=asked),
         raises=(
             BadMessage, BadJson, OfferInvalid, CodecUnsupported, BadAudio, BadPortrait, AvatarNotFound, TooLarge,
             AvatarNotReady, StudioFull,
