@@ -113,8 +113,9 @@ class ImageStream:
         """The connection is gone, or a message was too long for us to take."""
         if not self._intake.pictures:
             raise CannotRun("The server closed the connection before any picture came.")
-        code = message.data if message.type is aiohttp.WSMsgType.CLOSE else message.extra
-        self._intake.end(Outcome.LOST, f"the connection was closed before the end ({clean(code or 'no reason', 60)})")
+        code = message.data if message.type is aiohttp.WSMsgType.CLOSE else None
+        why = f" (code {clean(code, 60)})" if code else ""
+        self._intake.end(Outcome.LOST, f"the connection was closed before the end{why}")
 
     def _binary(self, data: bytes) -> None:
         if len(data) >= HEADER.size:
