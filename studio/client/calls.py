@@ -29,7 +29,7 @@ MAX_FAULTS = 20
 
 
 async def recite(order: Order, door: Door, intake: Intake, screen: Screen, expected: int | None) -> None:
-    """Let a portrait speak a recording, both named by paths of the server.
+    """Let a portrait, or an avatar of the gallery, speak a recording; files are named by paths of the server.
 
     Args:
         order: What is wanted.
@@ -47,6 +47,7 @@ async def recite(order: Order, door: Door, intake: Intake, screen: Screen, expec
         body |= {"audio_path": order.audio, "source_path": order.source}
         body |= {"setup_kwargs": dict(order.setup), "run_kwargs": dict(order.run)}
         body |= {"engine": order.engine} if order.engine else {}
+        body |= {} if order.has_portrait else {"avatar_id": order.avatar}
         intake.ask()
         answer = await door.post("/webrtc/offer", body)
         warnings = answer.get("warnings")

@@ -45,11 +45,8 @@ class ImageStream:
         self._order, self._door, self._intake, self._screen = order, door, intake, screen
         self._is_started = self._is_over = False
 
-    async def run(self, avatar: str = "") -> None:
+    async def run(self) -> None:
         """Receive until the stream ends, breaks or has lasted long enough; `Intake.outcome` says which.
-
-        Args:
-            avatar: Of the server's gallery, where no portrait is named.
 
         Raises:
             CannotRun: It never began; the sentence says why.
@@ -58,7 +55,7 @@ class ImageStream:
         async with self._door.socket(f"/ws/{quoted(self._order.client_id)}") as socket:
             self._intake.timings["connect"] = time.monotonic() - began
             self._intake.ask()
-            await socket.send_str(json.dumps(self._request(avatar)))
+            await socket.send_str(json.dumps(self._request()))
             try:
                 await self._receive(socket)
             except Flood:
@@ -67,13 +64,13 @@ class ImageStream:
                 with contextlib.suppress(ConnectionError):
                     await socket.send_str(json.dumps({"type": "stop_streaming"}))
 
-    def _request(self, avatar: str) -> dict[str, object]:
+    def _request(self) -> dict[str, object]:
         order = self._order
         body: dict[str, object] = {"type": "start_streaming", "audio_path": order.audio, "source_path": order.source}
         body |= {"setup_kwargs": dict(order.setup), "run_kwargs": dict(order.run)}
         body |= {"binary": order.transport == "binary"}
         body |= {"engine": order.engine} if order.engine else {}
-        return body | ({"avatar_id": avatar} if avatar else {})
+        return body | ({} if order.has_portrait else {"avatar_id": order.avatar})
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         end = self._intake.asked_at + self._order.timeout

@@ -81,6 +81,12 @@ class Order:
         """A portrait speaks a recording, and no avatar of the gallery."""
         return bool(self.source)
 
+    @property
+    def is_conversation(self) -> bool:
+        """An avatar of the gallery hears a sound of this machine, or nothing, as from a microphone."""
+        is_heard = not self.audio or self.audio_file is not None
+        return self.transport == "webrtc" and not self.has_portrait and is_heard
+
     def socket_url(self, path: str) -> str:
         """Return the ``ws:`` or ``wss:`` address of a path."""
         return "ws" + self.server.removeprefix("http") + path

@@ -36,11 +36,6 @@ def check(order: Order) -> None:
         raise ConfigError("--audio_path is missing: frames are streamed for a recording")
     if order.has_portrait and not order.audio:
         raise ConfigError("--audio_path is missing: what shall the portrait say?")
-    if order.transport == "webrtc" and not order.has_portrait and order.audio and not order.audio_file:
-        raise ConfigError(
-            f"--audio_path: there is no file {clean(order.audio)} here. An avatar hears it as from a microphone;"
-            " a sound of the server's needs --source_path, or --transport binary"
-        )
 
 
 async def measure(order: Order, intake: Intake, screen: Screen, watch: Watch) -> None:
@@ -64,16 +59,17 @@ async def measure(order: Order, intake: Intake, screen: Screen, watch: Watch) ->
 
 
 async def _go(order: Order, door: Door, intake: Intake, screen: Screen, watch: Watch) -> None:
-    if order.transport == "webrtc" and not order.has_portrait:
+    if order.is_conversation:
         await Conversation(order, door, intake, screen).run()
         return
     seconds = await asyncio.to_thread(sound_seconds, order)
     there = await _brought(order, door, intake, watch)
+    if not order.has_portrait and not order.avatar:
+        there = replace(there, avatar=await _first_avatar(door))
     if order.transport == "webrtc":
         await recite(there, door, intake, screen, math.ceil(seconds * FPS - 1e-6) if seconds else None)
     else:
-        avatar = "" if order.has_portrait else order.avatar or await _first_avatar(door)
-        await ImageStream(there, door, intake, screen).run(avatar)
+        await ImageStream(there, door, intake, screen).run()
 
 
 async def _brought(order: Order, door: Door, intake: Intake, watch: Watch) -> Order:

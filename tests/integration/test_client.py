@@ -24,7 +24,7 @@ from aiohttp.test_utils import TestServer
 
 from studio.cli import main
 from studio.client import images
-from studio.client.door import MAX_ANSWER_BYTES, MAX_MESSAGE_BYTES
+from studio.client.door import MAX_ANSWER_BYTES, MAX_MESSAGE_BYTES, Door
 from studio.client.figures import Unmeasured
 from studio.client.intake import Intake
 from studio.client.order import CannotRun, Order, Outcome
@@ -134,8 +134,20 @@ def test_time_that_is_up_and_paths_of_the_server(server: Server, tmp_path: Path)
     code, found = asked(server, tmp_path, "--timeout", 1)
     assert found["outcome"] == "timeout"
     assert code in (0, 1)
-    missing = main(["client", "--server", server.http, "--transport", "json", "--audio_path", "uploads/none.wav"])
-    assert missing == 2
+    for transport in ("json", "webrtc"):
+        missing = ["--transport", transport, "--audio_path", "uploads/none.wav"]
+        assert main(["client", "--server", server.http, *missing]) == 2
+
+
+def test_avatar_recites_a_sound_of_the_servers(server: Server, sound: Path, tmp_path: Path) -> None:
+    async def uploaded() -> object:
+        async with Door(Order(server.http)) as door:
+            return (await door.upload({"audio": sound}))["audio_path"]
+
+    code, found = asked(server, tmp_path, "--audio_path", asyncio.run(uploaded()))
+    assert found["outcome"] == "completed"
+    assert found["frames"]["received"] >= PICTURES
+    assert code in (0, 1)
 
 
 def test_interrupted_client_tells_what_came(server: Server, sound: Path, tmp_path: Path) -> None:

@@ -69,7 +69,6 @@ def order(**more: str) -> Order:
         {"avatar": "mira", "source": "me.png", "audio": "a.wav"},
         {"transport": "binary"},
         {"source": "me.png"},
-        {"audio": "uploads/not-here.wav"},
     ],
 )
 def test_orders_that_no_studio_can_follow_are_refused(wrong: dict[str, str]) -> None:
@@ -82,6 +81,14 @@ def test_orders_that_can_be_followed_pass() -> None:
     check(order(audio=__file__, avatar="mira"))
     check(order(audio="uploads/x.wav", source="me.png"))
     check(order(audio="uploads/x.wav", transport="json"))
+
+
+def test_an_avatar_hears_what_lies_here_and_recites_what_lies_there() -> None:
+    assert order().is_conversation
+    assert order(audio=__file__, avatar="mira").is_conversation
+    assert not order(audio="uploads/x.wav", avatar="mira").is_conversation
+    assert not order(audio=__file__, source="me.png").is_conversation
+    assert not order(audio=__file__, transport="binary").is_conversation
 
 
 def test_options_become_an_order() -> None:
