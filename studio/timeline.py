@@ -189,6 +189,8 @@ class Timeline:
                 self._waiting.clear()
                 self._rest()
                 return
+            if self._may_open:
+                break
             heard = self._waiting.popleft()
             self._awake_waiting -= heard.awake
             if self._pacer and not self.underway:
@@ -263,6 +265,15 @@ class Timeline:
             return []
         last = range(self._index - self._lookahead, self._index)
         return [place for index in last if (place := self._asked.pop(index, None)) is not None]
+
+    @property
+    def _may_open(self) -> bool:
+        """The beat that comes next may be heard before a voice that is not there yet (`_open`).
+
+        Unpaced it waits for what is behind it: else what is heard would depend on how the sound was cut.
+        """
+        last = self._waiting[0]
+        return self._pacer is None and len(self._waiting) == 1 and not (last.awake or last.filler)
 
     def _hand_on(self) -> None:
         while self._places and (beat := self._places[0].beat) is not None:

@@ -70,6 +70,27 @@ def test_engine_hears_one_beat_before_speech() -> None:
     assert [chunk.index for chunk in stage.chunks] == [0, 1]
 
 
+@given(st.lists(st.booleans(), max_size=30), st.sets(st.integers(0, 30)))
+def test_unpaced_the_engine_hears_the_same_however_the_sound_is_cut(awake: list[bool], cuts: set[int]) -> None:
+    beats = [*(heard(i, awake=is_awake) for i, is_awake in enumerate(awake, 1)), heard(0, awake=False, filler=True)]
+
+    def asked(places: set[int]) -> tuple[list[int], list[int]]:
+        stage = Stage(lookahead=2, paced=False)
+        for i, one in enumerate(beats):
+            stage.timeline.add(one)
+            if i in places:
+                stage.timeline.pump()
+                stage.engine()
+        for _ in range(len(beats)):
+            stage.timeline.pump()
+            stage.engine()
+        left = [int(beat.pcm[0]) for beat in stage.timeline.ready]
+        return [int(chunk.pcm[0]) for chunk in stage.chunks], left
+
+    whole = asked(set())
+    assert asked(cuts) == whole and whole[1] == list(range(1, len(whole[1]) + 1))
+
+
 def test_window_in_the_engine_is_bounded() -> None:
     for lookahead in (0, 4):
         stage = Stage(lookahead)
