@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 _SECTIONS = re.compile(r"^(?=m=)", re.MULTILINE)
 _KNOWN = re.compile(r"^a=rtpmap:\d+ (VP8|H264)/", re.MULTILINE | re.IGNORECASE)
@@ -19,6 +19,7 @@ def without_unknown_pictures(sdp: str) -> tuple[str, Mapping[int, str]]:
     """
     head, *sections = _SECTIONS.split(sdp)
     declined: dict[int, str] = {}
+    mids: set[str] = set()
     for number, section in enumerate(sections):
         fields = section.split(maxsplit=4)
         if not section.startswith("m=video ") or _KNOWN.search(section) or len(fields) < 5:
@@ -27,9 +28,10 @@ def without_unknown_pictures(sdp: str) -> tuple[str, Mapping[int, str]]:
         lines = [f"m=video 0 {fields[2]} {fields[3]}", "c=IN IP4 0.0.0.0", "a=inactive"]
         declined[number] = "".join(f"{line}\r\n" for line in (*lines, *([f"a=mid:{mid[1]}"] if mid else [])))
         if mid:
-            head = _BUNDLE.sub(lambda found, mid=mid: _without(found, mid[1]), head)
-    kept = [section for number, section in enumerate(sections) if number not in declined]
-    return head + "".join(kept), declined
+            mids.add(mid[1])
+    if mids:
+        head = _BUNDLE.sub(lambda found: _without(found, mids), head)
+    return head + "".join(section for number, section in enumerate(sections) if number not in declined), declined
 
 
 def with_declined(answer: str, declined: Mapping[int, str]) -> str:
@@ -40,5 +42,5 @@ def with_declined(answer: str, declined: Mapping[int, str]) -> str:
     return head + "".join(sections)
 
 
-def _without(found: re.Match[str], mid: str) -> str:
-    return " ".join([found[1], *(name for name in found[2].split() if name != mid)]) + found[3]
+def _without(found: re.Match[str], mids: Set[str]) -> str:
+    return " ".join([found[1], *(name for name in found[2].split() if name not in mids)]) + found[3]

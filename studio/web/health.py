@@ -14,6 +14,7 @@ from pathlib import Path
 from aiohttp import web
 
 import studio
+from studio.web.guard import is_operator
 from studio.web.keys import HOST, LIBRARY, SPEC, STATS
 
 BEGAN = time.monotonic()
@@ -51,7 +52,9 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Answer ``GET /metrics`` in Prometheus' text format."""
+    """Answer ``GET /metrics`` in Prometheus' text format; the operator may have garbage collected, which stops all."""
+    if "gc" in request.query and is_operator(request):
+        gc.collect()
     stats = request.app[STATS]
     capacity = request.app[HOST].capacity()
     stats.gauge("studio_sessions", len(request.app[HOST].sessions()))
@@ -60,8 +63,6 @@ async def metrics(request: web.Request) -> web.Response:
     stats.gauge("studio_tasks", len(asyncio.all_tasks()))
     stats.gauge("studio_threads", threading.active_count())
     stats.gauge("studio_memory_bytes", memory_bytes())
-    if "gc" in request.query:
-        gc.collect()
     return web.Response(body=stats.prometheus().encode(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
 

@@ -81,6 +81,16 @@ async def test_metrics_are_prometheus_text(studio: Inside) -> None:
     assert "# TYPE studio_sessions gauge" in text
 
 
+async def test_only_the_operator_has_garbage_collected(studio: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr("studio.web.health.gc.collect", lambda: calls.append("collect"))
+    monkeypatch.setattr("studio.web.health.memory_bytes", lambda: float(len(calls)))
+    for headers, collected in (({"X-Forwarded-For": "203.0.113.9"}, 0), ({}, 1)):
+        async with studio.client.get(studio.url("/metrics?gc"), headers=headers) as answer:
+            assert f"studio_memory_bytes {collected}\n" in await answer.text(), "before memory is read"
+        assert len(calls) == collected
+
+
 async def test_metrics_tell_what_a_visit_cost(studio: Inside, counting_peers: None) -> None:
     visitor = Visitor(studio.url("/ws"), "ada", None)
     try:

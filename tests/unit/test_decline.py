@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Set
+
+import pytest
+
+from studio import decline
 from studio.decline import with_declined, without_unknown_pictures
 
 HEAD = "v=0\r\na=group:BUNDLE 0 1\r\na=group:LS 0 1\r\n"
@@ -28,6 +34,21 @@ def test_several_are_declined_and_keep_their_order() -> None:
     sections = with_declined(offer, declined).split("m=")[1:]
     assert [section.split()[0] for section in sections] == ["video", "audio", "video"]
     assert "a=mid" not in sections[2]
+
+
+def test_long_offer_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    searches: list[str] = []
+
+    def count(found: re.Match[str], mids: Set[str]) -> str:
+        searches.append(found[0])
+        return without(found, mids)
+
+    without = decline._without
+    monkeypatch.setattr(decline, "_without", count)
+    head = "v=0\r\n" + "a=group:BUNDLE 1\r\n" * 50
+    offer, declined = without_unknown_pictures(head + PICTURE.format("AV1") * 50)
+    assert "m=" not in offer and len(declined) == 50
+    assert len(searches) == 50, "each group once, not once for each section"
 
 
 def test_what_is_no_description_is_left_as_it_is() -> None:

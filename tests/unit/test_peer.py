@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from studio.errors import BadMessage, OfferInvalid
-from studio.line import MAX_CANDIDATES
+from studio.line import MAX_CANDIDATES, MAX_LINES
 from studio.messages import Candidate
 from studio.peer import Peer
 from studio.spec import IceSpec, MediaSpec
@@ -30,6 +30,16 @@ async def test_candidates_are_limited(peer: Peer) -> None:
         peer.add_candidate(Candidate(LINE.format(n=n, port=n + 1)))
     with pytest.raises(BadMessage, match=f"{MAX_CANDIDATES} candidates at most"):
         peer.add_candidate(Candidate(LINE.format(n=1, port=9)))
+
+
+async def test_long_offer_is_not_read(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def parse(sdp: str) -> None:
+        raise AssertionError("it takes longer the longer it is")
+
+    monkeypatch.setattr("studio.line.SessionDescription.parse", parse)
+    for newline in ("\n", "\r\n", "\r", "\u2028"):  # aiortc takes each for the end of a line
+        with pytest.raises(OfferInvalid, match=f"{MAX_LINES} lines at most"):
+            await peer.accept("v=0" + newline * (MAX_LINES + 1))
 
 
 async def test_candidates_of_an_offer_are_limited(peer: Peer) -> None:

@@ -59,7 +59,7 @@ def operations(spec: StudioSpec) -> Iterator[Operation]:
     yield Operation(
         "metrics", "GET", "/metrics", TAG, "Tell counters, gauges and latencies to Prometheus",
         {200: Reply("Prometheus' text format 0.0.4.", Content(text(), "text/plain", "studio_sessions 1\n"))},
-        parameters=(in_query("gc", "Given: collect garbage before memory is read.", text()),),
+        parameters=(in_query("gc", "The operator: collect garbage before memory is read.", text()),),
     )  # fmt: skip
     self = record({"openapi": text(pattern="^3[.]1"), "paths": mapping({})}, additionalProperties=True)
     yield Operation(
