@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 from studio.config.musetalk import KEYS, film, is_film
 from studio.config.places import home, workplace
 from studio.config.tree import Given, read_tree
-from studio.config.values import TOKEN, TOKEN_RULE, Value, checked
+from studio.config.values import TOKEN, TOKEN_RULE, Value, checked, contradictions
 from studio.errors import ConfigError
 from studio.spec import AvatarSpec, IceSpec, LimitsSpec, MediaSpec, RtmpSpec, ServerSpec, StudioSpec
 
@@ -87,8 +87,8 @@ class _Reader:
         ice = self.ice(tree)
         rtmp = self.section("rtmp", RtmpSpec(), tree)
         limits = self.section("limits", LimitsSpec(), tree)
-        if not media.bitrate_min_bps <= media.bitrate_bps <= media.bitrate_max_bps:
-            self.complain(tree.get("media", root), "bitrate_bps must lie between bitrate_min_bps and bitrate_max_bps")
+        for section, sentence in contradictions(media, limits):
+            self.complain(tree.get(section, root), sentence)
         avatars = self.avatars(tree.get("avatars"), musetalk, defaults)
         if not avatars and not self.complaints:
             self.complain(root, "there are no avatars; add a list called avatars, each with an id and a source")

@@ -1,15 +1,16 @@
-"""What a single value may be: types, ranges and patterns by dotted key."""
+"""What a single value may be: types, ranges and patterns by dotted key; and which values cannot stand together."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeVar, cast
 
 import yaml
 
 from studio.config.tree import Given
+from studio.spec import LimitsSpec, MediaSpec
 
 Value = TypeVar("Value", bool, int, float, str, tuple[str, ...])
 
@@ -87,6 +88,15 @@ def checked(given: Given, default: Value, key: str, complaints: list[str]) -> Va
         complaints.append(f"{given.where}: {problem}")
         return default
     return cast(Value, value)
+
+
+def contradictions(media: MediaSpec, limits: LimitsSpec) -> Iterator[tuple[str, str]]:
+    """Yield the section and the sentence of each rule that two values break together, each good by itself."""
+    if not media.bitrate_min_bps <= media.bitrate_bps <= media.bitrate_max_bps:
+        yield "media", "bitrate_bps must lie between bitrate_min_bps and bitrate_max_bps"
+    for key in ("picture_bytes", "sound_bytes", "video_bytes"):
+        if getattr(limits, key) > limits.upload_bytes:
+            yield "limits", f"upload_bytes, the room for all uploads, must hold at least one of {key}"
 
 
 def _converted(given: Given, kind: type) -> object:

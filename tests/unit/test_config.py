@@ -196,6 +196,10 @@ def test_film_that_is_no_path_is_told(desk: Desk, path: str) -> None:
         ("ice: {stun: [http://x]}\n" + CARD, "must be a URL such as stun:stun.example:3478"),
         ("ice: {gather_limit: .nan}\n" + CARD, "ice.gather_limit: must be a number, not nan"),
         ("limits: {message_bytes: 1}\n" + CARD, "limits.message_bytes: must lie between 16384 and 16777216, not 1"),
+        (
+            "limits: {upload_bytes: 50000000}\n" + CARD,
+            "avatars.yaml:1: limits: upload_bytes, the room for all uploads, must hold at least one of video_bytes",
+        ),
         ("avatars: 3", "avatars.yaml:1: avatars: must be a list of avatars"),
         ("avatars: []", "there are no avatars; add a list called avatars, each with an id and a source"),
         ("", "there are no avatars"),
