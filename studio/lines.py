@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from studio.errors import SessionNotFound, StudioError, StudioFull
+from studio.errors import RateLimited, SessionNotFound, StudioError, StudioFull
 from studio.line import Line
 from studio.seats import CONNECT_PATIENCE
 from studio.trickle import Fragment, ufrags
@@ -59,6 +59,7 @@ class Opened:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
     line: Line
+    who: str
     tag: str
     ufrags: frozenset[str]
     began: float
@@ -74,25 +75,31 @@ class Lines:
 
     Args:
         most: Says how many there may be now.
+        each: Of these, from one caller.
         connect_limit: Seconds until one that has not come about is given up.
         on_count: Hears how many there are.
     """
 
     def __init__(
-        self, most: Callable[[], int], connect_limit: float, on_count: Callable[[int], None] = lambda count: None
-    ) -> None:
-        self._most, self._connect_limit, self._on_count = most, connect_limit, on_count
+        self, most: Callable[[], int], each: int, connect_limit: float,
+        on_count: Callable[[int], None] = lambda count: None,
+    ) -> None:  # fmt: skip
+        self._most, self._each, self._connect_limit, self._on_count = most, each, connect_limit, on_count
         self._entries: dict[str, _Entry] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def check_room(self) -> None:
+    def check_room(self, who: str) -> None:
         """See that there is a place; those that have found no path make room.
+
+        Args:
+            who: Wants it: a name for one caller; empty: this machine's own programs, whom no share bounds.
 
         Raises:
             StudioFull: There is none.
+            RateLimited: The caller has as many as one may have.
         """
         if len(self._entries) >= self._most():
             for id, entry in list(self._entries.items()):
@@ -101,19 +108,27 @@ class Lines:
                     entry.line.hang_up()
         if len(self._entries) >= self._most():
             raise StudioFull("As many are connected here as the studio allows. Please try again shortly.")
+        if who and sum(entry.who == who for entry in self._entries.values()) >= self._each:
+            raise RateLimited("There are too many connections from your network.")
 
-    async def open(self, line: Line, sdp: str) -> Opened:
+    async def open(self, line: Line, sdp: str, who: str = "") -> Opened:
         """Answer an offer; the connection is closed with its entry, or at once where this raises.
+
+        Args:
+            line: Not answered yet.
+            sdp: The offer.
+            who: As for `check_room`.
 
         Raises:
             StudioFull: There is no place.
+            RateLimited: The caller has as many as one may have.
             OfferInvalid: Nobody could answer it.
             CodecUnsupported: No codec in common.
         """
         id, tag = secrets.token_urlsafe(18), f'"{secrets.token_urlsafe(9)}"'
-        entry = _Entry(line, tag, ufrags(sdp), time.monotonic())
+        entry = _Entry(line, who, tag, ufrags(sdp), time.monotonic())
         try:
-            self.check_room()
+            self.check_room(who)
             self._entries[id] = entry
             self._on_count(len(self._entries))
             answer = await line.accept(sdp)

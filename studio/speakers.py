@@ -79,12 +79,20 @@ class Speakers:
 
     def __init__(self, host: SessionHost, spec: StudioSpec, stats: Stats) -> None:
         self._host, self._spec, self._stats = host, spec, stats
-        self.lines = Lines(lambda: spec.limits.sockets, spec.ice.connect_limit)
+        limits = spec.limits
+        self.lines = Lines(lambda: limits.sockets, limits.sockets_per_address, spec.ice.connect_limit)
 
-    async def speak(self, session_id: str, sdp: str) -> Opened:
+    async def speak(self, session_id: str, sdp: str, who: str = "") -> Opened:
         """Answer a speaker's offer; it has the floor until it leaves, or the visit ends.
 
+        Args:
+            session_id: In which visit.
+            sdp: The offer.
+            who: As for `Lines.check_room`.
+
         Raises:
+            StudioFull: Too many speak.
+            RateLimited: The caller speaks as often as one may.
             SessionNotFound: There is no such visit, or it has ended.
             BadMessage: Somebody else speaks there.
             OfferInvalid: Nobody could answer the offer, or there is no voice in it.
@@ -94,7 +102,7 @@ class Speakers:
         turn = self._host.attach(session_id, voice)
         line = Microphone(voice, self._spec, self._stats)
         turn.add_done_callback(lambda _: line.hang_up())
-        return await self.lines.open(line, sdp)
+        return await self.lines.open(line, sdp, who)
 
     async def aclose(self) -> None:
         """End all of them; idempotent."""

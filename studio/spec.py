@@ -122,7 +122,8 @@ class LimitsSpec:
     sockets: int = 1024
     """Signaling sockets that may be open at once."""
     sockets_per_address: int = 64
-    """Of these, from one address; this machine's own are not counted: a reverse proxy speaks for many."""
+    """Of these, and of viewers and speakers over WHEP and WHIP, from one address; this machine's own are not counted: a
+    reverse proxy speaks for many."""
     picture_pixels: int = 50_000_000
     """Pixels of a portrait before it is refused as a decompression bomb."""
     picture_bytes: int = 40_000_000

@@ -49,23 +49,30 @@ class Viewers:
         self, host: SessionHost, library: Library, spec: StudioSpec, stats: Stats, grace: float = GRACE
     ) -> None:
         self._host, self._library, self._spec, self._stats, self._grace = host, library, spec, stats, grace
-        self.lines = Lines(self._most, spec.ice.connect_limit, lambda count: stats.gauge("studio_viewers", count))
+        each = spec.limits.sockets_per_address
+        self.lines = Lines(self._most, each, spec.ice.connect_limit, lambda n: stats.gauge("studio_viewers", n))
         self._shows: dict[str, _Show] = {}
         self._entering = asyncio.Lock()
 
-    async def watch(self, avatar_id: str, sdp: str) -> Opened:
+    async def watch(self, avatar_id: str, sdp: str, who: str = "") -> Opened:
         """Answer a viewer's offer; the avatar's broadcast begins if it does not go on yet.
+
+        Args:
+            avatar_id: Whom to watch.
+            sdp: The offer.
+            who: As for `Lines.check_room`.
 
         Raises:
             StudioFull: No place for a viewer, or no seat for the broadcast.
+            RateLimited: The caller watches as often as one may.
             AvatarNotFound: No such avatar.
             AvatarNotReady: It cannot run here, or not yet.
             OfferInvalid: Nobody could answer the offer.
             CodecUnsupported: No codec in common.
         """
-        self.lines.check_room()
+        self.lines.check_room(who)
         viewer = await self._enter(avatar_id)
-        return await self.lines.open(viewer, sdp)
+        return await self.lines.open(viewer, sdp, who)
 
     def broadcast(self, avatar_id: str) -> Broadcast | None:
         """Return the avatar's broadcast, if it goes on."""
@@ -107,7 +114,6 @@ class Viewers:
     async def _attend(self, avatar_id: str, show: _Show) -> None:
         """End a broadcast when nobody has watched for a while, at once if nobody ever did."""
         output = show.output
-        await output.watched()
         while output.state != "closed":
             await output.watched(False)
             try:

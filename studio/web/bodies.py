@@ -1,4 +1,4 @@
-"""Bodies of requests: JSON in UTF-8, whatever a header claims; what stops half-way, or is broken, is refused."""
+"""Bodies of requests: texts in UTF-8, whatever a header claims; what stops half-way, or is broken, is refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from studio.errors import BadJson, BadMessage, TooLarge
+from studio.errors import BadMessage, TooLarge
 from studio.jsontext import read_object
 
 PATIENCE = 30.0
@@ -18,20 +18,23 @@ BROKEN = (HttpProcessingError, web.RequestPayloadError)
 
 
 async def read_json(request: web.Request) -> Mapping[str, object]:
-    """Return the body, one JSON object.
+    """Return the body, one JSON object; raises as `read_text`, and `BadJson` where it is none."""
+    return read_object(await read_text(request))
+
+
+async def read_text(request: web.Request) -> str:
+    """Return the body, a text.
 
     Raises:
-        BadJson: It is none.
-        BadMessage: It does not come.
+        BadMessage: It does not come, or is none.
         TooLarge: It is longer than any request of that kind.
     """
     try:
         async with asyncio.timeout(PATIENCE):
-            body = await request.read()
-        return read_object(body.decode())
+            return (await request.read()).decode()
     except web.HTTPRequestEntityTooLarge as error:
         raise TooLarge from error
     except TimeoutError:
         raise BadMessage("The request has stopped half-way. Send it again.") from None
     except (UnicodeDecodeError, *BROKEN) as error:
-        raise BadJson(detail=type(error).__name__) from error
+        raise BadMessage("This cannot be read as text.", detail=type(error).__name__) from error

@@ -13,15 +13,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
-from studio.errors import BadMessage, StudioError, TooLarge
+from studio.errors import StudioError, TooLarge
 from studio.lines import Lines, Opened
 from studio.messages import MAX_SDP_CHARACTERS
 from studio.speakers import Speakers
 from studio.spec import IceSpec, ServerSpec
 from studio.trickle import read_fragment
 from studio.viewers import Viewers
-from studio.web.bodies import BROKEN, PATIENCE
+from studio.web.bodies import read_text
 from studio.web.gallery import ice_servers
+from studio.web.guard import caller
 from studio.web.keys import GUESTS, HOST, SPEC, STATS
 
 VIEWERS = web.AppKey("VIEWERS", Viewers)
@@ -34,8 +35,8 @@ MAX_FRAGMENT_CHARACTERS = 32_768
 PREFLIGHT_SECONDS = 600
 """That a browser may remember what was allowed."""
 
-Begin = Callable[[web.Application, str, str], Awaitable[Opened]]
-"""Answers an offer: application, what the path names, SDP."""
+Begin = Callable[[web.Application, str, str, str], Awaitable[Opened]]
+"""Answers an offer: application, what the path names, SDP, who offers (`guard.caller`)."""
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
@@ -47,14 +48,14 @@ class WrongType(StudioError):
     default = f"Send the offer as {SDP}, candidates as {FRAGMENT}."
 
 
-async def watch(app: web.Application, avatar_id: str, sdp: str) -> Opened:
+async def watch(app: web.Application, avatar_id: str, sdp: str, who: str) -> Opened:
     """Answer a viewer."""
-    return await app[VIEWERS].watch(avatar_id, sdp)
+    return await app[VIEWERS].watch(avatar_id, sdp, who)
 
 
-async def speak(app: web.Application, session_id: str, sdp: str) -> Opened:
+async def speak(app: web.Application, session_id: str, sdp: str, who: str) -> Opened:
     """Answer a speaker."""
-    return await app[SPEAKERS].speak(session_id, sdp)
+    return await app[SPEAKERS].speak(session_id, sdp, who)
 
 
 def on_offer(family: str, begin: Begin) -> Handler:
@@ -63,7 +64,7 @@ def on_offer(family: str, begin: Begin) -> Handler:
     async def answer(request: web.Request) -> web.Response:
         spec = request.app[SPEC]
         sdp = await _read(request, SDP, MAX_SDP_CHARACTERS)
-        opened = await begin(request.app, request.match_info["id"], sdp)
+        opened = await begin(request.app, request.match_info["id"], sdp, caller(request))
         headers = {"Location": f"{spec.server.base}/{family}/sessions/{opened.id}", "ETag": opened.tag}
         response = web.Response(status=201, text=opened.sdp, content_type=SDP, headers=headers)
         response.headers["Accept-Patch"] = FRAGMENT
@@ -147,20 +148,11 @@ async def _read(request: web.Request, kind: str, most: int) -> str:
     Raises:
         WrongType: It is of another kind.
         TooLarge: It has more than ``most`` characters.
-        BadMessage: It does not come, or is no UTF-8.
+        BadMessage: It does not come, or is no text.
     """
     if request.content_type != kind:
         raise WrongType
-    try:
-        async with asyncio.timeout(PATIENCE):
-            body = await request.read()
-        text = body.decode()
-    except TimeoutError:
-        raise BadMessage("The request has stopped half-way. Send it again.") from None
-    except (UnicodeDecodeError, *BROKEN) as error:
-        raise BadMessage("This cannot be read as text.", detail=type(error).__name__) from error
-    except web.HTTPRequestEntityTooLarge as error:
-        raise TooLarge from error
+    text = await read_text(request)
     if len(text) > most:
         raise TooLarge(f"That is longer than {most} characters.")
     return text

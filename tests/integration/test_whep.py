@@ -101,6 +101,18 @@ async def test_offer_with_rare_codecs_gets_the_usual_ones(studio: Inside) -> Non
     await leave(one)
 
 
+async def test_one_address_leaves_places_to_others(open_studio: Opened) -> None:
+    async with open_studio(sockets_per_address=1) as studio:
+        one = viewer(studio)
+        await one.pc.setLocalDescription(await one.pc.createOffer())
+        offer, headers = one.pc.localDescription.sdp.encode(), {"Content-Type": "application/sdp"}
+        for address, status in (("192.0.2.1", 201), ("192.0.2.1", 429), ("192.0.2.2", 201)):
+            told = headers | {"X-Forwarded-For": address}
+            async with studio.client.post(studio.url("/whep/ada"), data=offer, headers=told) as answer:
+                assert answer.status == status
+        await leave(one)
+
+
 async def test_eight_viewers_cost_one_render_and_one_encode(studio: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     for kind in (StudioVp8Encoder, StudioH264Encoder, StudioOpusEncoder):

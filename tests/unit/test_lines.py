@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from studio.errors import BadMessage, OfferInvalid, SessionNotFound, StudioFull
+from studio.errors import BadMessage, OfferInvalid, RateLimited, SessionNotFound, StudioFull
 from studio.line import Line
 from studio.lines import Lines, RestartRefused, TagMismatch, TagMissing
 from studio.messages import Candidate
@@ -34,7 +34,7 @@ class FakeLine(Line):
 
 
 async def test_connection_is_known_by_names_that_nobody_guesses() -> None:
-    lines = Lines(lambda: 2, 60)
+    lines = Lines(lambda: 2, 9, 60)
     first, second = [await lines.open(FakeLine(), OFFER) for _ in range(2)]
     assert first.sdp == "answer" and len({first.id, second.id, first.tag, second.tag}) == 4
     assert len(first.id) >= 24 and first.tag[0] == first.tag[-1] == '"'
@@ -49,15 +49,27 @@ async def test_connection_is_known_by_names_that_nobody_guesses() -> None:
     await until(lambda: not len(lines))
 
 
+async def test_one_caller_leaves_places_to_others() -> None:
+    lines = Lines(lambda: 5, 1, 60)
+    await lines.open(FakeLine(), OFFER, "192.0.2.1")
+    refused = FakeLine()
+    with pytest.raises(RateLimited):
+        await lines.open(refused, OFFER, "192.0.2.1")
+    assert refused.state == "closed" and len(lines) == 1
+    for who in ("192.0.2.2", "", ""):  # this machine's own programs are not counted: a proxy speaks for many
+        await lines.open(FakeLine(), OFFER, who)
+    await lines.aclose()
+
+
 async def test_offer_that_is_refused_takes_no_place_and_is_closed() -> None:
-    lines, line = Lines(lambda: 1, 60), FakeLine()
+    lines, line = Lines(lambda: 1, 9, 60), FakeLine()
     with pytest.raises(OfferInvalid):
         await lines.open(line, "")
     assert not len(lines) and line.state == "closed"
 
 
 async def test_connection_that_does_not_come_about_is_forgotten() -> None:
-    lines, line = Lines(lambda: 1, 0.0), FakeLine()
+    lines, line = Lines(lambda: 1, 9, 0.0), FakeLine()
     opened = await lines.open(line, OFFER)
     await until(lambda: not len(lines))
     await line.aclose()
@@ -67,7 +79,7 @@ async def test_connection_that_does_not_come_about_is_forgotten() -> None:
 
 async def test_connection_that_finds_no_path_makes_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     counts: list[int] = []
-    lines, stuck = Lines(lambda: 1, 60, counts.append), FakeLine()
+    lines, stuck = Lines(lambda: 1, 9, 60, counts.append), FakeLine()
     await lines.open(stuck, OFFER)
     with pytest.raises(StudioFull):
         await lines.open(FakeLine(), OFFER)
@@ -79,14 +91,14 @@ async def test_connection_that_finds_no_path_makes_room_for_others(monkeypatch: 
 
 
 async def test_connection_that_hangs_up_is_forgotten() -> None:
-    lines, line = Lines(lambda: 1, 60), FakeLine()
+    lines, line = Lines(lambda: 1, 9, 60), FakeLine()
     await lines.open(line, OFFER)
     await line.hang_up()
     await until(lambda: not len(lines))
 
 
 async def test_candidates_are_taken_from_who_knows_the_tag() -> None:
-    lines, line = Lines(lambda: 1, 60), FakeLine()
+    lines, line = Lines(lambda: 1, 9, 60), FakeLine()
     opened = await lines.open(line, OFFER)
     ours, one = frozenset({"abcd"}), Candidate("candidate:1", "0")
     for tags in ("*", opened.tag, f' "x", {opened.tag} '):

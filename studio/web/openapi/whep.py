@@ -10,6 +10,7 @@ from studio.errors import (
     BadMessage,
     CodecUnsupported,
     OfferInvalid,
+    RateLimited,
     SessionNotFound,
     StudioError,
     StudioFull,
@@ -57,7 +58,7 @@ def _family(name: str, whom: Json, summary: str, raises: Sequence[type[StudioErr
         about="Each `Link` with `rel=ice-server` is a STUN or TURN server to use, with its login.",
         parameters=(whom,),
         body=Content(OFFER, SDP),
-        raises=(*BADLY_SENT, OfferInvalid, CodecUnsupported, *raises),
+        raises=(*BADLY_SENT, OfferInvalid, CodecUnsupported, RateLimited, *raises),
     )  # fmt: skip
     yield Operation(
         f"{name}Servers", "OPTIONS", place, TAG, "Ask which ICE servers to use",
