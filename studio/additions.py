@@ -4,7 +4,7 @@
 that a crash leaves a whole avatar or none, and read again at the next start. What is prepared from it lies where all
 prepared avatars do. The configuration's file is never touched; an avatar that it has goes before an added one.
 
-`Additions` is used on the event loop, but for `keep` and `restore`, which touch the disk. Knows nothing of HTTP.
+`Additions` is used on the event loop, but for `keep` and `restore`, which write and read files. Knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -155,7 +155,9 @@ class Additions:
             raise AvatarNotReady(f"The studio cannot keep it: {error.strerror}.", str(error)) from error
 
     def begin(self, addition: Addition) -> None:
-        """Prepare and load an avatar in the background; its source is kept."""
+        """Prepare and load an avatar in the background; its source is kept. While the studio closes: at its next start."""
+        if self._closing.is_set():
+            return
         addition.task = self._worker.submit(self._library.bring, addition.shelf, self._reporter(addition))
         addition.task.add_done_callback(lambda task: self._settle(addition, task))
         self._ring()
@@ -173,7 +175,7 @@ class Additions:
         Raises:
             AvatarNotFound: There is none of that id.
             AvatarFixed: It is the configuration's.
-            AvatarNotReady: Its source is being kept at this very moment.
+            AvatarNotReady: Its source is being kept at this very moment, or the disk does not let it go.
         """
         self._library.shelf(avatar_id)
         addition = self._additions.get(avatar_id)
@@ -181,12 +183,15 @@ class Additions:
             raise AvatarFixed
         if addition.task is None:
             raise AvatarNotReady("It is just arriving. Try again in a moment.")
+        gone = self._folder / f".draft-{secrets.token_hex(6)}"
+        try:
+            with contextlib.suppress(FileNotFoundError):  # a picture that failed is gone already
+                addition.shelf.spec.source.parent.rename(gone)
+        except OSError as error:
+            raise AvatarNotReady(f"The studio cannot remove it: {error.strerror}.", str(error)) from error
         addition.is_removed = True
         addition.task.cancel()
         self.withdraw(addition)
-        gone = self._folder / f".draft-{secrets.token_hex(6)}"
-        with contextlib.suppress(FileNotFoundError):  # a picture that failed is gone already
-            addition.shelf.spec.source.parent.rename(gone)
         self._worker.submit(self._forget, avatar_id, gone)
         self._ring()
 

@@ -145,17 +145,11 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return address.ipv4_mapped or address if address.version == 6 else address
 
 
-def is_private(request: web.Request) -> bool:
-    """Tell whether nobody but this machine can have asked, and no page of another site may read the answer.
-
-    That is so where the studio is bound to loopback (then `check_origin` has seen that it was called by a name of
-    loopback), no other origins are configured (behind a proxy they have to be), and no proxy handed the request on.
-    """
-    return is_loopback(request.app[SPEC].server.host) and _is_from_here(request)
-
-
 def _is_from_here(request: web.Request) -> bool:
-    """Tell whether a program or a page of this machine asks, by one of its loopback names."""
+    """Tell whether a program or a page of this machine asks, by one of its loopback names.
+
+    That is so where no other origins are configured (behind a proxy they have to be), and no proxy handed it on.
+    """
     is_here = is_loopback(request.remote or "") and is_loopback(_name(request.host))
     return is_here and not request.app[SPEC].server.origins and not any(name in request.headers for name in FORWARDED)
 

@@ -20,7 +20,7 @@ from studio.streams import StreamCard, Streams
 from studio.uploads import FileNotFound
 from studio.web.bodies import read_json
 from studio.web.forms import in_thread
-from studio.web.guard import check_operator, in_detail, is_loopback, is_private
+from studio.web.guard import check_operator, in_detail, is_loopback, is_operator
 from studio.web.keys import GUESTS, HOST, LIBRARY, SPEC, STATS
 from studio.web.uploads import PREPARE_LIMIT, find_sound, invite
 
@@ -176,8 +176,8 @@ async def stop_stream(request: web.Request) -> web.Response:
 
 
 async def list_streams(request: web.Request) -> web.Response:
-    """Answer ``GET /streams``; sessions' ids, with which one could speak in them, are told to this machine only."""
-    tells_ids = is_private(request)
+    """Answer ``GET /streams``; sessions' ids, with which one could speak in them, are told to the operator only."""
+    tells_ids = is_operator(request)
     cards = request.app[STREAMS].cards()
     ids = [card.id for card in cards]
     return web.json_response(

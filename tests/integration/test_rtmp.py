@@ -103,6 +103,9 @@ async def test_stream_arrives_complete_in_the_default_shape_and_ends_with_its_la
     told = listed["streams"][0]
     assert (listed["active_streams"], listed["count"]) == (["one"], 1)
     assert told["state"] == "live" and 5 < told["fps"] < 27 and told["reconnects"] == 0
+    assert told["session_id"] == body["session_id"]
+    async with house.client.get(house.url("/streams"), headers={"X-Forwarded-For": "203.0.113.9"}) as response:
+        assert "session_id" not in (await response.json())["streams"][0], "who knows it may speak"
     assert told["bitrate"] > 20_000 and 1 < told["uptime_s"] < 60 and KEY not in str(listed)
     assert (await ask(house, "DELETE", "/stop_stream/one"))[0] == 200
     assert (await ask(house, "GET", "/streams"))[1] == {"active_streams": [], "count": 0, "streams": []}

@@ -208,3 +208,32 @@ def test_no_more_are_restored_than_may_be(house: House, monkeypatch: pytest.Monk
     monkeypatch.setattr("tests.unit.test_additions.LIMITS", LimitsSpec(added_avatars=1))
     house.start()
     assert len(house.library.shelves) == 2 and house.kept == {"a", "b"}
+
+
+def test_avatar_that_the_disk_does_not_let_go_stays(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.add()
+    house.settle()
+
+    def rename(path: Path, to: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", rename)
+        with pytest.raises(AvatarNotReady, match="cannot remove it: Read-only file system"):
+            house.additions.remove("me")
+    assert house.library.get("me") and house.kept == {"me"}
+    house.additions.remove("me")
+    house.settle()
+    assert not house.kept and "me" not in house.library.shelves
+
+
+def test_source_that_comes_while_the_studio_closes_is_there_at_the_next_start(house: House) -> None:
+    upload = house.folder / "upload.png"
+    upload.write_bytes(b"picture")
+    addition = house.additions.reserve("me", "Me", "testcard", ".png")
+    house.stop()
+    house.additions.keep(addition, upload)
+    house.additions.begin(addition)
+    house.start()
+    house.settle()
+    assert house.library.get("me").spec.name == "Me"

@@ -70,7 +70,7 @@ CARD: Json = record(
         "avatar_id": text(),
         "rtmp_url": text("Without its key."),
     },
-    {"session_id": text("Whoever knows it may speak in the stream: told to this machine only.")},
+    {"session_id": text("Whoever knows it may speak in the stream: told to the operator only.")},
 )
 STOPPED = "Stream demo stopped"
 URL = f"rtmp://127.0.0.1/live/{MASK}"
