@@ -10,7 +10,7 @@
                 case SpeechEnded(): break                    # what was flushed has come out
 
 Pictures and sound come by WebRTC (signaling `/ws`), speech goes through the agents' door (`/api/sessions/{id}/audio`).
-Knows nothing of Pipecat or LiveKit: their adapters beside it are thin. Needs aiohttp and aiortc 1.14 to 1.16.
+Knows nothing of Pipecat or LiveKit: their adapters beside it are thin. Needs aiohttp and aiortc 1.16.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class SenderClock:
 
     aiortc reads those reports but keeps them to itself, and lets each track begin at 0, so that two tracks have nothing
     in common. This stands where its receiver expects a timestamp mapper, and looks at the reports on their way. Two
-    private names for that, of aiortc 1.14 to 1.16.
+    private names for that, of aiortc 1.16.
 
     Args:
         receiver: The track's; nothing has arrived yet.
