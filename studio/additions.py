@@ -155,7 +155,10 @@ class Additions:
             raise AvatarNotReady(f"The studio cannot keep it: {error.strerror}.", str(error)) from error
 
     def begin(self, addition: Addition) -> None:
-        """Prepare and load an avatar in the background; its source is kept. While the studio closes: at its next start."""
+        """Prepare and load an avatar in the background; its source is kept.
+
+        While the studio closes nothing begins: the next start does it.
+        """
         if self._closing.is_set():
             return
         addition.task = self._worker.submit(self._library.bring, addition.shelf, self._reporter(addition))

@@ -18,7 +18,6 @@ Pcm = NDArray[np.int16]
 
 LEVEL_BLOCK = 160
 """Samples of one level measurement: 10 ms."""
-BLOCKS_PER_BEAT = SAMPLES_PER_BEAT // LEVEL_BLOCK
 HANGOVER_BEATS = 10
 """400 ms: how long a take stays awake after the last active beat."""
 SPEECH_BEATS = 4

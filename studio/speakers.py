@@ -16,7 +16,7 @@ from studio.stats import Stats
 from studio.voice import Speaker, Voice
 
 
-class LiveVoice(Voice):
+class MicrophoneVoice(Voice):
     """Speech as it is spoken: nothing of it waits, and what comes before its turn is lost."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class LiveVoice(Voice):
         await speaker.spoken()
 
 
-class Microphone(Line):
+class MicrophoneLine(Line):
     """A connection that brings a voice.
 
     Args:
@@ -55,7 +55,7 @@ class Microphone(Line):
         stats: Counts.
     """
 
-    def __init__(self, voice: LiveVoice, spec: StudioSpec, stats: Stats) -> None:
+    def __init__(self, voice: MicrophoneVoice, spec: StudioSpec, stats: Stats) -> None:
         super().__init__(spec.ice, spec.media, spec.server.host, {}, voice.hear, stats)
         self._voice = voice
 
@@ -98,9 +98,9 @@ class Speakers:
             OfferInvalid: Nobody could answer the offer, or there is no voice in it.
             CodecUnsupported: No codec in common.
         """
-        voice = LiveVoice()
+        voice = MicrophoneVoice()
         turn = self._host.attach(session_id, voice)
-        line = Microphone(voice, self._spec, self._stats)
+        line = MicrophoneLine(voice, self._spec, self._stats)
         turn.add_done_callback(lambda _: line.hang_up())
         return await self.lines.open(line, sdp, who)
 

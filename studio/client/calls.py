@@ -25,7 +25,6 @@ from studio.jsontext import read_object
 ANSWER_LIMIT = 60.0
 TAIL = 2.0
 """Seconds of listening after the last word: the studio answers with some delay."""
-MAX_FAULTS = 20
 
 
 async def recite(order: Order, door: Door, intake: Intake, screen: Screen, expected: int | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -249,9 +249,8 @@ class Screen:
             film = self._film
             self._filming(lambda: film.hear(heard.pcm, heard.seconds))
 
-    def _filming(self, work: object) -> None:
+    def _filming(self, work: Callable[[], None]) -> None:
         """Record; a film that cannot be written ends, the measurement goes on."""
-        assert callable(work)
         try:
             work()
         except (StudioError, av.FFmpegError, OSError, ValueError) as error:

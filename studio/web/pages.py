@@ -14,8 +14,6 @@ from aiohttp import web
 import studio
 from studio.web.keys import SPEC
 
-SMALL_BYTES = 1_000_000
-"""Larger files are read when they are asked for."""
 TEXTS = ("text/", "image/svg", "application/javascript", "application/json")
 
 

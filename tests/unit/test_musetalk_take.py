@@ -13,7 +13,6 @@ from studio.engines.musetalk.take import Due, Film, Player
 from studio.errors import ConfigError
 
 LOOP = 300
-SPECIFIED = [("low", 1, 100), ("balanced", 2, 120), ("quality", 4, 200)]
 
 
 def chunk(index: int, speech: bool = True, phase: int | None = None, cut: bool = False) -> AudioChunk:

@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.speakers import LiveVoice, Microphone
+from studio.speakers import MicrophoneLine, MicrophoneVoice
 from studio.spec import StudioSpec
 from studio.stats import Stats
 
@@ -34,7 +34,7 @@ class Pipeline:
 
 
 async def test_voice_is_heard_while_it_has_the_floor() -> None:
-    voice, pipeline = LiveVoice(), Pipeline()
+    voice, pipeline = MicrophoneVoice(), Pipeline()
     voice.hear(PCM, 1.0)
     speaking = asyncio.create_task(voice.run(pipeline))
     await asyncio.sleep(0)
@@ -49,8 +49,8 @@ async def test_voice_is_heard_while_it_has_the_floor() -> None:
 
 
 async def test_connection_that_closes_ends_its_voice() -> None:
-    voice, pipeline = LiveVoice(), Pipeline()
-    line = Microphone(voice, StudioSpec(()), Stats())
+    voice, pipeline = MicrophoneVoice(), Pipeline()
+    line = MicrophoneLine(voice, StudioSpec(()), Stats())
     speaking = asyncio.create_task(voice.run(pipeline))
     await asyncio.sleep(0)
     await line.aclose()
@@ -59,7 +59,7 @@ async def test_connection_that_closes_ends_its_voice() -> None:
 
 
 async def test_voice_that_is_cancelled_speaks_no_more() -> None:
-    voice, pipeline = LiveVoice(), Pipeline()
+    voice, pipeline = MicrophoneVoice(), Pipeline()
     speaking = asyncio.create_task(voice.run(pipeline))
     await asyncio.sleep(0)
     speaking.cancel()

@@ -40,12 +40,6 @@ def spline_matrix(knots: int, samples: int) -> Double:
     return np.asarray(straight + ((a**3 - a) * curvature[left] + (b**3 - b) * curvature[left + 1]) / 6)
 
 
-def linear_matrix(knots: int, samples: int) -> Double:
-    """Return the operator (samples, knots) of linear interpolation at equal distances."""
-    at = np.linspace(0, knots - 1, samples)
-    return np.asarray(np.maximum(0.0, 1 - np.abs(at[:, None] - np.arange(knots))))
-
-
 def monotone(values: Double, samples: int) -> Double:
     """Return the monotone cubic (samples,) through ``values`` (knots,) at equal distances."""
     step = np.diff(values)
