@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from studio.errors import BadMessage, OfferInvalid
-from studio.line import MAX_CANDIDATES, MAX_LINES
+from studio.line import MAX_CANDIDATES, MAX_CODECS, MAX_LINES, MAX_WILDCARDS
 from studio.messages import Candidate
 from studio.peer import Peer
 from studio.spec import IceSpec, MediaSpec
@@ -37,9 +37,16 @@ async def test_long_offer_is_not_read(peer: Peer, monkeypatch: pytest.MonkeyPatc
         raise AssertionError("it takes longer the longer it is")
 
     monkeypatch.setattr("studio.line.SessionDescription.parse", parse)
+    with pytest.raises(OfferInvalid, match=f"{MAX_WILDCARDS} lines of"):
+        await peer.accept("\r\n".join((*OFFER, *["a=rtcp-fb:* nack"] * (MAX_WILDCARDS + 1))))
     for newline in ("\n", "\r\n", "\r", "\u2028"):  # aiortc takes each for the end of a line
         with pytest.raises(OfferInvalid, match=f"{MAX_LINES} lines at most"):
             await peer.accept("v=0" + newline * (MAX_LINES + 1))
+
+
+async def test_codecs_of_a_section_are_limited(peer: Peer) -> None:
+    with pytest.raises(OfferInvalid, match=f"{MAX_CODECS} codecs at most"):
+        await peer.accept("\r\n".join((*OFFER, *["a=rtpmap:112 opus/48000/2"] * MAX_CODECS, "")))
 
 
 async def test_candidates_of_an_offer_are_limited(peer: Peer) -> None:
