@@ -23,6 +23,17 @@ async def test_page_loaded_shows_everybody_and_says_what_to_do(page: Page) -> No
     await page.tab.wait_for("[...document.images].every((image) => image.complete && image.naturalWidth)")
 
 
+@pytest.mark.parametrize(("width", "shape"), [(900, 0.94), (947, 1.0), (1260, 1.41)])
+async def test_page_stage_of_any_shape_shows_the_picture_before_its_backdrop(
+    page: Page, width: int, shape: float
+) -> None:
+    await page.tab.viewport(width, 860)
+    stage = "const {left, top, width, height} = document.querySelector('#stage').getBoundingClientRect()"
+    assert await page.tab.evaluate(f"{{ {stage}; width / height }}") == pytest.approx(shape, abs=0.02)
+    seen = f"{{ {stage}; document.elementFromPoint(left + width / 2, top + height / 3).id }}"
+    assert await page.tab.evaluate(seen) == "video"
+
+
 async def test_page_started_connects_lives_speaks_and_stops(page: Page) -> None:
     page.stub.is_silent = True
     await page.tab.click("#start")
