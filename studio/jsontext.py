@@ -51,3 +51,17 @@ def read_text(body: Mapping[str, object], name: str, limit: int) -> str:
     if len(value) > limit:
         raise TooLarge(f"{name} is longer than {limit} characters.")
     return value
+
+
+def read_optional_text(body: Mapping[str, object], name: str) -> str:
+    """Return a text that a body may have; empty where it has none.
+
+    Raises:
+        BadMessage: It is something else.
+    """
+    value = body.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadMessage(f"{name} must be a text.")
+    return value

@@ -41,7 +41,7 @@ def asset(body: bytes, mime: str) -> Asset:
 
 
 def read_assets(folder: Path) -> dict[str, Asset]:
-    """Read every small file below ``folder`` by its path relative to it; hidden files and big ones are left out."""
+    """Read every file below ``folder`` by its path relative to it; hidden ones and numbers (``.npz``) are left out."""
     found: dict[str, Asset] = {}
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
         name = path.relative_to(folder).as_posix()

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from studio.beat import FPS
 from studio.errors import BadMessage
+from studio.jsontext import read_optional_text
 from studio.outputs.destination import Destination, read_destination
 from studio.outputs.flv import Shape
 from studio.source import Recording, SoundCard, Source
@@ -63,7 +64,7 @@ def read_wish(body: object) -> Wish:
     """
     if not isinstance(body, dict):
         raise BadMessage("Send a JSON object with source_path and rtmp_url.")
-    texts = {key: _text(body, key) for key in TEXTS}
+    texts = {key: read_optional_text(body, key) for key in TEXTS}
     if not texts["rtmp_url"] or not (texts["source_path"] or texts["avatar_id"]):
         raise BadMessage("Send rtmp_url, and source_path or avatar_id.")
     loop, sound_device = (_flag(body, key) for key in FLAGS)
@@ -74,15 +75,6 @@ def read_wish(body: object) -> Wish:
         read_destination(texts["rtmp_url"]), _shape(body), texts["source_path"], texts["avatar_id"],
         texts["audio_path"], loop, sound_device, warnings,
     )  # fmt: skip
-
-
-def _text(body: Mapping[str, object], key: str) -> str:
-    value = body.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise BadMessage(f"{key} must be a text.")
-    return value
 
 
 def _flag(body: Mapping[str, object], key: str) -> bool:

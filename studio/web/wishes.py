@@ -12,6 +12,7 @@ from typing import cast
 
 from studio.beat import BEAT_SECONDS, FPS
 from studio.errors import BadMessage
+from studio.jsontext import read_optional_text
 from studio.messages import MAX_OPTIONS
 from studio.outputs.images import Images
 
@@ -58,7 +59,7 @@ def read_wish(body: Mapping[str, object], required: Sequence[str] = ("audio_path
     Raises:
         BadMessage: A path is missing, or something is of another kind than the contract says.
     """
-    paths = {key: _text(body, key) for key in ("audio_path", "source_path", "avatar_id", "engine")}
+    paths = {key: read_optional_text(body, key) for key in ("audio_path", "source_path", "avatar_id", "engine")}
     if missing := [key for key in required if not paths[key]]:
         raise BadMessage(f"Send {' and '.join(missing)}.")
     setup, run = _section(body, "setup_kwargs"), _section(body, "run_kwargs")
@@ -79,15 +80,6 @@ def read_wish(body: Mapping[str, object], required: Sequence[str] = ("audio_path
         binary=body.get("binary", True) is not False,
         warnings=tuple(reader.warnings),
     )
-
-
-def _text(body: Mapping[str, object], key: str) -> str:
-    value = body.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise BadMessage(f"{key} must be a text.")
-    return value
 
 
 def _section(body: Mapping[str, object], key: str) -> Mapping[str, object]:

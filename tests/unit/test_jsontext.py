@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.errors import BadJson, BadMessage, TooLarge
-from studio.jsontext import read_object, read_text
+from studio.jsontext import read_object, read_optional_text, read_text
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,15 @@ def test_objects_are_read_as_they_are(body: dict[str, object]) -> None:
 
 def test_whole_characters_in_two_halves_are_read() -> None:
     assert read_object('{"a": "\\ud83d\\ude00"}') == {"a": "\N{GRINNING FACE}"}
+
+
+def test_texts_that_may_be_missing_are_texts() -> None:
+    bodies: tuple[dict[str, object], ...] = ({"a": "b"}, {"a": ""}, {"a": None}, {})
+    assert [read_optional_text(body, "a") for body in bodies] == ["b", "", "", ""]
+    values: tuple[object, ...] = (1, False, [], {})
+    for value in values:
+        with pytest.raises(BadMessage, match="a must be a text"):
+            read_optional_text({"a": value}, "a")
 
 
 def test_texts_are_there_and_bounded() -> None:
