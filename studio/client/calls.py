@@ -104,6 +104,8 @@ class Conversation:
                 await call.accept(sdp)
                 await call.connected()
                 await call.follow(self._is_done(voice))
+                if voice.error is not None:
+                    self._lose("our sound cannot be read to its end")
                 self._judge()
             finally:
                 reading.cancel()

@@ -13,6 +13,7 @@ import numpy as np
 from aiortc import MediaStreamTrack
 
 from studio.audio import Pcm
+from studio.errors import StudioError
 from studio.recording import read_file
 
 RATE = 48_000
@@ -39,6 +40,8 @@ class Voice(MediaStreamTrack):
         super().__init__()
         self.ended_at: float | None = None
         """`time.monotonic` of the moment when everything was said."""
+        self.error: StudioError | None = None
+        """Why the rest of it cannot be said."""
         self._left = round(most * RATE)
         self._pieces = read_file(path, float("inf"), RATE) if path else None
         self._reader = ThreadPoolExecutor(1, "voice")
@@ -54,14 +57,17 @@ class Voice(MediaStreamTrack):
         await self._fill()
 
     async def recv(self) -> av.AudioFrame:
-        """Return the next frame when it is due."""
+        """Return the next frame when it is due; silence after the last, also where the file breaks off."""
         if not self._count:
             self._began = time.monotonic()
         delay = self._began + self._count * SAMPLES / RATE - time.monotonic()
         if delay > 0:
             await asyncio.sleep(delay)
         if len(self._ready) < SAMPLES and self._pieces is not None:
-            await self._fill()
+            try:
+                await self._fill()
+            except StudioError as error:  # with it aiortc would end the track, and nobody would know
+                self.error, self._pieces = error, None
         pcm, self._ready = self._ready[:SAMPLES], self._ready[SAMPLES:]
         if len(pcm) < SAMPLES:
             if self.ended_at is None:
