@@ -94,8 +94,11 @@ class Order:
 
 def local(path: str) -> Path | None:
     """Return the file of this machine that a path names, None if there is none."""
-    found = Path(path).expanduser() if path else None
-    return found if found and found.is_file() else None
+    try:
+        found = Path(path).expanduser()
+        return found if path and found.is_file() else None
+    except (OSError, RuntimeError):  # longer than names may be here, or the home of a person who has none
+        return None
 
 
 def base_url(text: str) -> str:

@@ -12,7 +12,7 @@ from studio.cli.arguments import parse
 from studio.cli.client import check_outputs, order_of
 from studio.client.door import quoted, said
 from studio.client.ears import Counter
-from studio.client.order import Order, base_url, clean
+from studio.client.order import Order, base_url, clean, local
 from studio.client.rtc import MAX_SERVERS, ice_servers
 from studio.client.visit import check
 from studio.errors import ConfigError
@@ -187,3 +187,11 @@ def test_tokens_come_from_files_and_are_never_shown(tmp_path: Path) -> None:
             order_of(parse(["client", "--token-file", str(path)]))
     with pytest.raises(ConfigError, match="--token-file"):
         order_of(parse(["client", "--token-file", str(tmp_path / "none")]))
+
+
+def test_path_that_no_file_can_have_is_the_servers(tmp_path: Path) -> None:
+    file = tmp_path / "talk.wav"
+    file.touch()
+    assert local(str(file)) == file
+    for path in ("", "uploads/talk.wav", str(tmp_path), "a" * 5000, "a\0b", "~nobody-of-that-name/talk.wav"):
+        assert local(path) is None
