@@ -14,6 +14,7 @@ from studio.broadcast import Broadcast, Viewer
 from studio.host import SessionHost
 from studio.lines import Lines, Opened
 from studio.messages import Fault, ServerMessage
+from studio.pipeline import LoadedAvatar
 from studio.seats import measured_viewers
 from studio.spec import FRAME_SCALE, StudioSpec
 from studio.stats import Stats
@@ -51,7 +52,8 @@ class Viewers:
         self._host, self._library, self._spec, self._stats, self._grace = host, library, spec, stats, grace
         each = spec.limits.sockets_per_address
         self.lines = Lines(self._most, each, spec.ice.connect_limit, lambda n: stats.gauge("studio_viewers", n))
-        self._shows: dict[str, _Show] = {}
+        self._shows: dict[LoadedAvatar, _Show] = {}
+        """By whom they show: one that was removed and added anew is somebody else."""
         self._entering = asyncio.Lock()
 
     async def watch(self, avatar_id: str, sdp: str, who: str = "") -> Opened:
@@ -75,8 +77,8 @@ class Viewers:
         return await self.lines.open(viewer, sdp, who)
 
     def broadcast(self, avatar_id: str) -> Broadcast | None:
-        """Return the avatar's broadcast, if it goes on."""
-        show = self._shows.get(avatar_id)
+        """Return the avatar's broadcast, if it goes on; raises `AvatarNotFound` and `AvatarNotReady`."""
+        show = self._shows.get(self._library.get(avatar_id))
         return show.output if show else None
 
     async def aclose(self) -> None:
@@ -91,27 +93,28 @@ class Viewers:
 
     async def _enter(self, avatar_id: str) -> Viewer:
         """Return a viewer of the broadcast that goes on, or begins now; one alone begins it."""
-        loaded = self._library.get(avatar_id)
         async with self._entering:
-            show = self._shows.get(loaded.spec.id)
+            loaded = self._library.get(avatar_id)
+            show = self._shows.get(loaded)
             if show is None or show.output.state == "closed":
                 media = self._spec.sent_at(loaded.spec.options.get(FRAME_SCALE)).media
-                show = await self._begin(loaded.spec.id, Broadcast(media, self._stats))
+                show = await self._begin(loaded, Broadcast(media, self._stats))
             return Viewer(show.output, self._spec, self._stats)
 
-    async def _begin(self, avatar_id: str, output: Broadcast) -> _Show:
+    async def _begin(self, loaded: LoadedAvatar, output: Broadcast) -> _Show:
+        avatar_id = loaded.spec.id
         show = _Show(self._host.open(lambda message: _note(avatar_id, message)), output)
         try:
             await self._host.play(show.session_id, avatar_id, output)
         except BaseException:
             await self._host.close(show.session_id)
             raise
-        self._shows[avatar_id] = show
-        show.task = asyncio.create_task(self._attend(avatar_id, show))
+        self._shows[loaded] = show
+        show.task = asyncio.create_task(self._attend(loaded, show))
         log.info("broadcast of %s: session %.4s begins", avatar_id, show.session_id)
         return show
 
-    async def _attend(self, avatar_id: str, show: _Show) -> None:
+    async def _attend(self, loaded: LoadedAvatar, show: _Show) -> None:
         """End a broadcast when nobody has watched for a while, at once if nobody ever did."""
         output = show.output
         while output.state != "closed":
@@ -122,10 +125,10 @@ class Viewers:
             except TimeoutError:
                 if not output.viewers:  # nobody has come in this very moment
                     break
-        if self._shows.get(avatar_id) is show:
-            del self._shows[avatar_id]
+        if self._shows.get(loaded) is show:
+            del self._shows[loaded]
         await self._host.close(show.session_id)
-        log.info("broadcast of %s: session %.4s has ended", avatar_id, show.session_id)
+        log.info("broadcast of %s: session %.4s has ended", loaded.spec.id, show.session_id)
 
 
 def _note(avatar_id: str, message: ServerMessage) -> None:

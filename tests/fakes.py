@@ -128,7 +128,7 @@ class FakeEngine:
         return [Beat(made.index, picture, made.pcm, made.speech, made.phase)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FakeLoaded:
     """What a library hands out."""
 

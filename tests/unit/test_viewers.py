@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -108,3 +109,16 @@ async def test_session_that_is_ended_ends_its_broadcast() -> None:
         await it.host.close(session_id)
         assert viewer.state == "closed"
         await until(lambda: it.viewers.broadcast(avatar_id) is None)
+
+
+async def test_avatar_that_was_replaced_is_watched_anew() -> None:
+    async with house(sessions=2) as it:
+        before = await it.viewers._enter("omar")
+        first = it.viewers.broadcast("omar")
+        assert isinstance(it.host._library, FakeLibrary)
+        it.host._library._loaded["omar"] = dataclasses.replace(it.host._library.get("omar"))
+        after = await it.viewers._enter("omar")
+        assert it.viewers.broadcast("omar") is not first and it.host.capacity().taken == 2
+        assert before.state != "closed", "who watches the one before goes on"
+        await asyncio.gather(before.aclose(), after.aclose())
+        await until(lambda: not it.host.sessions())
