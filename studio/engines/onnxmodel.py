@@ -36,7 +36,7 @@ def load_library() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        sentence = "ONNX Runtime is missing, which runs this avatar's networks: pip install onnxruntime"
+        sentence = "ONNX Runtime is missing, which runs networks: pip install onnxruntime, or -e '.[cuda]' for a GPU"
         raise AvatarNotReady(sentence, str(error)) from error
     return onnxruntime
 

@@ -46,9 +46,9 @@ def test_modules_are_those_that_the_project_depends_on() -> None:
 
 
 def test_carrier_is_the_one_that_check_recommends() -> None:
-    from studio.checks import CARRIER_REMEDY
+    from studio.checks import CARRIER_ARGUMENTS
 
-    assert bootstrap.CARRIER in CARRIER_REMEDY
+    assert bootstrap.CARRIER in CARRIER_ARGUMENTS
 
 
 def test_files_can_be_read_by_a_python_that_is_too_old() -> None:

