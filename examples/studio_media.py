@@ -213,7 +213,8 @@ class Stage:
         self._put(SpeechEnded(interrupted))
 
     def _put(self, item: Item) -> None:
-        if len(self._items) >= KEPT:
-            del self._items[next(i for i, one in enumerate(self._items) if not isinstance(one, SpeechEnded))]
+        oldest = next((i for i, one in enumerate(self._items) if not isinstance(one, SpeechEnded)), None)
+        if len(self._items) >= KEPT and oldest is not None:
+            del self._items[oldest]
         self._items.append(item)
         self._wakes.set()

@@ -110,6 +110,15 @@ async def test_hushed_stage_is_silent_until_the_studio_is() -> None:
     assert [isinstance(one, Sound) and one.is_audible for one in sounds] == [False, False, False, False, False, True]
 
 
+async def test_reader_who_reads_nothing_loses_no_end() -> None:
+    stage = stage_without_pictures()
+    for _ in range(KEPT + 1):
+        stage.end(interrupted=True)
+    stage.play(0.0, LOUD)
+    items = await everything(stage)
+    assert sum(isinstance(one, SpeechEnded) for one in items) == KEPT + 1
+
+
 async def test_slow_reader_loses_the_oldest_but_no_end() -> None:
     stage = stage_without_pictures()
     stage.end(interrupted=True)
