@@ -9,6 +9,8 @@ from typing import cast
 
 from studio.errors import BadJson, BadMessage, TooLarge
 
+MAX_PARTS = 10_000
+"""Of an object, in all its depth: 1 MB of empty lists takes 110 ms to read, in which nobody else is served."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -16,8 +18,10 @@ def read_object(text: str) -> dict[str, object]:
     """Return a text as the JSON object that it is.
 
     Raises:
-        BadJson: It is none.
+        BadJson: It is none, or one of too many parts.
     """
+    if sum(map(text.count, "[{,")) > MAX_PARTS:  # those within texts count as well: nobody has so many there
+        raise BadJson(f"A message may have {MAX_PARTS} parts at most.")
     try:
         body = json.loads(text, parse_constant=_no_constant)
         if _SURROGATE.search(text):  # half a character cannot be sent on, logged, or asked the disk for

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.errors import BadJson, BadMessage, TooLarge
-from studio.jsontext import read_object, read_optional_text, read_text
+from studio.jsontext import MAX_PARTS, read_object, read_optional_text, read_text
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,15 @@ from studio.jsontext import read_object, read_optional_text, read_text
 def test_what_is_no_object_is_refused(text: str) -> None:
     with pytest.raises(BadJson):
         read_object(text)
+
+
+def test_objects_of_many_parts_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = "[]," * (MAX_PARTS // 2 - 2)
+    assert len(read_object(f'{{"a": [{parts}1]}}')) == 1
+    monkeypatch.setattr("studio.jsontext.json.loads", None)
+    for text in (f'{{"a": [{parts}{parts}1]}}', "[" * (MAX_PARTS + 1), '{"a":' * (MAX_PARTS + 1)):
+        with pytest.raises(BadJson, match="parts at most"):
+            read_object(text)
 
 
 @given(st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5))))
