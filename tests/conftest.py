@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,11 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_configure() -> None:
-    """Leave nothing within reach but 127.0.0.1, before any thread or process is started."""
+    """Leave nothing within reach but 127.0.0.1, before any thread or process is started.
+
+    What runs in a shell's background ignores Ctrl-C, and so would every program that the tests start and interrupt.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     isolate()
 
 

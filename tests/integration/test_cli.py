@@ -198,7 +198,7 @@ def test_wrong_configuration_is_named_with_exit_code_2(desk: Desk, command: tupl
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.strip() == (
         f"{desk.config}:2: server.prot: unknown key (did you mean port?); "
-        "allowed: host, port, origins, base, tls_cert, tls_key"
+        "allowed: host, port, origins, base, tls_cert, tls_key, visitors_add_avatars, token_file"
     )
 
 
