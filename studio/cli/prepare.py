@@ -32,6 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     sheet: Path | None = arguments.sheet and arguments.sheet.expanduser()
     if sheet:
         check_picture("--sheet", sheet)
+        if sheet.resolve() == spec.source.resolve():
+            raise ConfigError(f"--sheet: {sheet} is the portrait itself and would be overwritten; choose another name")
     with engine_of(spec, studio) as engine:
         prepared, avatar, seconds = brought_in(engine, spec, studio)
         say(f"{spec.name or spec.id} is prepared ({seconds:.1f} s).")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 
-from studio.cli import prepare
+from studio.cli import prepare, settings
+from studio.errors import ConfigError
 from studio.spec import AvatarSpec, StudioSpec
 
 AVATAR = AvatarSpec("me", Path("/home/me/me.jpg"), "Me", configured_source="me.jpg")
@@ -27,3 +29,14 @@ def test_installed_configuration_is_copied_not_edited(tmp_path: Path, monkeypatc
     assert f"copy {shipped / 'configs' / 'avatars.yaml'}\nto avatars.yaml" in said
     assert "start the studio with --config avatars.yaml:" in said
     assert not prepare.is_shipped(tmp_path / "avatars.yaml")
+
+
+def test_portrait_is_not_overwritten_by_its_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    portrait = tmp_path / "me.png"
+    portrait.write_bytes(b"dear")
+    monkeypatch.setattr(settings, "read", lambda arguments: StudioSpec(()))
+    sheet = tmp_path / "." / "me.png"
+    arguments = argparse.Namespace(image=portrait, id="me", name=None, sheet=sheet)
+    with pytest.raises(ConfigError, match="is the portrait itself"):
+        prepare.run(arguments)
+    assert portrait.read_bytes() == b"dear"
