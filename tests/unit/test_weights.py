@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -206,3 +207,15 @@ def test_check_says_when_all_is_there_for_speaking(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(checks, "judge", judged)
     assert checks.files("musetalk", tmp_path, True)[0].text == "ready to speak; 4 files are missing or wrong"
+
+
+def test_commands_that_fetch_are_understood_by_the_hub_of_today() -> None:
+    """``hf`` takes one pattern after ``--include``; what follows is a file, and then no pattern counts."""
+    lines = (workplace() / "checkpoints" / "README.md").read_text("utf-8").splitlines()
+    commands = [shlex.split(line) for line in lines if "hf download" in line and line.startswith("    ")]
+    assert len(commands) >= 6
+    for command in commands:
+        values = command[command.index("download") + 1 :]
+        named = [one for one in values[1:] if not one.startswith("--") and values[values.index(one) - 1][:2] != "--"]
+        assert ("--include" in values) != bool(named), command
+        assert not any("*" in one for one in named), command
