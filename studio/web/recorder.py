@@ -17,6 +17,7 @@ from studio.errors import BadMessage, StudioError
 from studio.messages import Fault, ServerMessage, Start
 from studio.outputs.images import ImageOutput, Images
 from studio.source import LiveVoice, Pipe
+from studio.web.forms import in_thread
 from studio.web.keys import GUESTS, HOST, STATS
 from studio.web.patience import ReaderStalled, patiently
 from studio.web.uploads import find_avatar
@@ -76,7 +77,8 @@ class Recorder:
         session_id = app[HOST].open(self._note)
         try:
             avatar_id = await find_avatar(app, source_path) if source_path else app[GUESTS].first_id
-            output = ImageOutput(WANTED, app[GUESTS].get(avatar_id).avatar.idle(0), app[STATS])
+            still = await in_thread(app, app[GUESTS].get(avatar_id).avatar.idle, 0)
+            output = ImageOutput(WANTED, still, app[STATS])
             await app[HOST].play(session_id, avatar_id, output, LiveVoice(self._pipe))
             while (image := await output.next()) is not None:
                 data = base64.b64encode(image.data).decode()

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import struct
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +17,8 @@ import cv2
 import numpy as np
 import pytest
 
+from studio.engines.testcard import TestcardAvatar
+from studio.picture import Picture
 from studio.web.keys import HOST
 from tests.fakes import speech
 from tests.inside import Inside, inside, spec_of
@@ -78,6 +81,28 @@ def picture_sides(data: bytes) -> tuple[int, int]:
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     return (int(picture.shape[0]), int(picture.shape[1]))
+
+
+async def test_first_picture_is_drawn_beside_the_event_loop(
+    studio: Inside, audio_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+    draw = TestcardAvatar.idle
+
+    def idle(avatar: TestcardAvatar, phase: int) -> Picture:
+        threads.append(threading.current_thread())
+        return draw(avatar, phase)
+
+    monkeypatch.setattr(TestcardAvatar, "idle", idle)
+    async with studio.client.ws_connect(studio.url("/ws/client-1")) as socket:
+        await socket.send_json(start(audio_path, avatar_id="ada", source_path=None))
+        await whole_stream(socket)
+    async with studio.socket() as microphone:
+        threads_before = len(threads)
+        await microphone.send_json({"type": "start"})
+        while (await heard(microphone))["type"] != "frame":
+            pass
+    assert threading.main_thread() not in (threads[0], threads[threads_before])
 
 
 @pytest.mark.parametrize(
