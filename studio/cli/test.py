@@ -11,9 +11,12 @@ from studio.checks import chromium
 from studio.cli.terminal import complain
 from studio.config import home
 
-PURE = ("tests/acceptance", "tests/conformance", "tests/unit")
-"""Tests that only compute: as many at once as there are processors."""
-SIDE_BY_SIDE = ("-n", "logical", "--maxprocesses", "8", "--durations", "8")
+ROUNDS = (
+    (("-n", "logical", "--maxprocesses", "8"), ("acceptance", "conformance", "export", "unit")),
+    (("-n", "2"), ("examples", "integration")),
+    ((), ("browser", "soak")),
+)
+"""Folders of tests, and how many at once: some only compute, some mostly wait for servers, some must be undisturbed."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -23,14 +26,11 @@ def run(arguments: argparse.Namespace) -> int:
         complain(f"{browser.text} {browser.remedy}")
         is_ci = os.environ.get("CI") == "true"
         complain("In CI nothing may be skipped." if is_ci else "Only the browser tests are skipped.")
-    rounds = [arguments.arguments] if arguments.arguments else [(*SIDE_BY_SIDE, *PURE), _others()]
-    codes = [
-        subprocess.run([sys.executable, "-m", "pytest", *some], cwd=home(), check=False).returncode for some in rounds
-    ]
+    rounds = (
+        [arguments.arguments]
+        if arguments.arguments
+        else [(*how, "--durations", "8", *(f"tests/{folder}" for folder in folders)) for how, folders in ROUNDS]
+    )
+    python = (sys.executable, "-m", "pytest")
+    codes = [subprocess.run([*python, *words], cwd=home(), check=False).returncode for words in rounds]
     return next((code for code in codes if code), 0)
-
-
-def _others() -> list[str]:
-    """Return the folders of tests that talk to servers and browsers in real time: one after another, undisturbed."""
-    folders = sorted(f"tests/{path.parent.name}" for path in (home() / "tests").glob("*/test_*.py"))
-    return [folder for folder in dict.fromkeys(folders) if folder not in PURE]
