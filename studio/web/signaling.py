@@ -39,21 +39,19 @@ from studio.web.bulletin import BULLETIN
 from studio.web.gallery import avatar_cards
 from studio.web.guard import Allowance, caller
 from studio.web.keys import HOST, LIBRARY, SPEC
-from studio.web.patience import hold_little
+from studio.web.patience import ReaderStalled, hold_little, patiently
 from studio.web.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 24.0
-"""Between pings; aiohttp gives half of it for the answer, and who reads nothing for `PATIENCE` cannot answer sooner."""
+"""Between pings; aiohttp gives half of it for the answer; who reads nothing for `PATIENCE` answers no sooner."""
 OUTBOX = 256
 """Messages that may wait for a slow reader; one more closes the visit."""
 EASY = 64
 """A visitor with more unread messages than this is not read until they are gone."""
 OFFERS = 4
 """Offers of one socket that may wait for each other."""
-PATIENCE = 10.0
-"""Seconds a message may take to leave."""
 HARD_LIMIT = 16
 """Messages larger than this many times ``limits.message_bytes`` close the socket; smaller ones are answered."""
 
@@ -100,9 +98,8 @@ class Outbox:
 
     async def _send(self, message: ServerMessage | str) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
-                await self._socket.send_str(message if isinstance(message, str) else encode(message))
-        except (TimeoutError, ConnectionError):
+            await patiently(self._socket.send_str(message if isinstance(message, str) else encode(message)))
+        except ReaderStalled:
             self.is_over = True
         if isinstance(message, Fault) and message.fatal:
             self.is_over = True
