@@ -78,7 +78,7 @@ class Demo {
   #portrait = find("portrait", HTMLImageElement);
   #start = find("start", HTMLButtonElement);
   #stop = find("stop", HTMLButtonElement);
-  #source = new Upload("source", (url) => (this.#portrait.src = url), () => this.#watch());
+  #source = new Upload("source", (url) => (this.#portrait.src = this.#video.poster = url), () => this.#watch());
   #audio = new Upload("audio", (url) => this.#preview(url), () => this.#show());
   #chunks = PRESETS.quality.chunks;
   /** @type {Recital | null} */

@@ -81,6 +81,7 @@ async def test_presets_move_the_sliders_and_a_slider_makes_it_ones_own(tab: Tab)
 async def test_portrait_gets_a_preview_and_a_report_in_words(tab: Tab) -> None:
     await choose(tab, "#source", ASTRONAUT)
     await tab.wait_for("document.querySelector('#portrait').src.startsWith('blob:')")
+    assert await tab.evaluate("video.poster === document.querySelector('#portrait').src"), "the stage waits with it"
     await tab.wait_for("document.querySelector('#source-note').textContent === 'Prepared.'", 180)
     assert await tab.evaluate("document.querySelectorAll('#findings li').length") >= 3
 
