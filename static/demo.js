@@ -20,6 +20,13 @@ function find(id, kind) {
   return element;
 }
 
+/** @param {string} portrait by the path that the studio knows @returns {Promise<any>} how its preparation goes */
+function look(portrait) {
+  const url = new URL("api/portraits", home);
+  url.searchParams.set("source_path", portrait);
+  return ask(fetch(url));
+}
+
 /** One field for a file: uploads what is chosen and remembers the path by which the studio knows it. */
 class Upload {
   path = "";
@@ -83,6 +90,8 @@ class Demo {
   #chunks = PRESETS.quality.chunks;
   /** @type {Recital | null} */
   #recital = null;
+  /** Connected to a studio that still prepares the portrait. */
+  #isPreparing = false;
   #looks = 0;
 
   constructor() {
@@ -91,6 +100,7 @@ class Demo {
       this.#begin();
     });
     this.#stop.addEventListener("click", () => this.#end("idle", ""));
+    this.#video.addEventListener("loadeddata", () => this.#recital && this.#video.srcObject && this.#become("live", ""));
     for (const slider of [this.#scale, this.#steps]) slider.addEventListener("input", () => this.#choose("own"));
     for (const radio of this.#presets) radio.addEventListener("change", () => this.#choose(radio.value));
     this.#ice.list();
@@ -128,12 +138,13 @@ class Demo {
     this.#sound.pause();
     const recital = this.#recital = new Recital(await this.#ice.list());
     recital.addEventListener("stream", (event) => (this.#video.srcObject = /** @type {CustomEvent} */ (event).detail));
-    recital.addEventListener("live", () => recital === this.#recital && this.#become("live", ""));
-    recital.addEventListener("end", () => recital === this.#recital && this.#end("idle", "That was all. Press Start to hear it again."));
+    const portrait = this.#source.path || OWN_PORTRAIT;
+    recital.addEventListener("connected", () => this.#await(recital, portrait));
+    recital.addEventListener("end", () => this.#conclude(recital, portrait));
     try {
       const warnings = await recital.begin(new URL("webrtc/offer", home), {
         audio_path: this.#audio.path,
-        source_path: this.#source.path || OWN_PORTRAIT,
+        source_path: portrait,
         setup_kwargs: {sampling_timesteps: Number(this.#steps.value), online_mode: true},
         run_kwargs: {frame_scale: Number(this.#scale.value), chunk_config: this.#chunks},
       });
@@ -143,10 +154,31 @@ class Demo {
     }
   }
 
+  /** Connected, which it also is while the portrait is not ready: say so until its first picture. @param {Recital} recital @param {string} portrait */
+  async #await(recital, portrait) {
+    const {ready, reason} = await look(portrait).catch(() => ({ready: true, reason: ""}));
+    if (recital !== this.#recital || this.#isLive || ready || reason) return;
+    this.#isPreparing = true;
+    this.#become("connecting", "Preparing the portrait…");
+  }
+
+  /** It is over; without a picture there is a reason for it. @param {Recital} recital @param {string} portrait */
+  async #conclude(recital, portrait) {
+    if (recital !== this.#recital) return;
+    if (this.#isLive) return this.#end("idle", "That was all. Press Start to hear it again.");
+    const {reason} = await look(portrait).catch((error) => ({reason: error.message}));
+    if (recital === this.#recital) this.#end("failed", reason || "No picture came from the studio. Press Start to try again.");
+  }
+
+  get #isLive() {
+    return document.documentElement.dataset.state === "live";
+  }
+
   /** @param {string} state @param {string} sentence */
   #end(state, sentence) {
     this.#recital?.close();
     this.#recital = null;
+    this.#isPreparing = false;
     this.#video.srcObject = null;
     this.#become(state, sentence);
   }
@@ -171,11 +203,9 @@ class Demo {
     progress.hidden = true;
     find("findings", HTMLElement).replaceChildren();
     this.#show();
-    const url = new URL("api/portraits", home);
-    url.searchParams.set("source_path", this.#source.path);
     while (this.#source.path && turn === this.#looks) {
       try {
-        const report = await ask(fetch(url));
+        const report = await look(this.#source.path);
         if (turn !== this.#looks) return;
         progress.value = report.done;
         progress.hidden = report.ready || Boolean(report.reason);
@@ -208,7 +238,7 @@ class Demo {
     this.#stop.hidden = !isOn;
     this.#start.disabled = !this.#audio.path;
     const words = /** @type {Record<string, string>} */ ({idle: "Ready", connecting: "Connecting", live: "Live", failed: "Failed"});
-    find("condition", HTMLElement).textContent = words[state ?? "idle"];
+    find("condition", HTMLElement).textContent = this.#isPreparing && !this.#isLive ? "Preparing" : words[state ?? "idle"];
     if (state === "idle" && !this.#audio.path && !this.#recital) this.#say("Choose a recording, and press Start.");
     else if (state === "idle" && find("sentence", HTMLElement).textContent?.startsWith("Choose")) this.#say("");
   }

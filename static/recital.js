@@ -6,7 +6,7 @@ const GATHER_LIMIT_MS = 1500;
 
 /** @typedef {{audio_path: string, source_path: string, setup_kwargs: object, run_kwargs: object}} Wish */
 
-/** Emits "stream" (detail: MediaStream), "live" and "end". */
+/** Emits "stream" (detail: MediaStream), "connected", which says nothing yet of pictures, and "end". */
 export class Recital extends EventTarget {
   #pc;
   #stream = new MediaStream();
@@ -66,7 +66,7 @@ export class Recital extends EventTarget {
 
   #follow() {
     const state = this.#pc.connectionState;
-    if (state === "connected") this.dispatchEvent(new Event("live"));
+    if (state === "connected") this.dispatchEvent(new Event("connected"));
     else if (["disconnected", "failed", "closed"].includes(state)) this.#end();
   }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from studio.errors import BadPortrait
 from studio.spec import StudioSpec
 from studio.web.keys import HOST
 from tests.browser.chromium import Chromium, find_chromium
@@ -16,10 +17,12 @@ from tests.browser.tab import Tab
 from tests.conftest import need
 from tests.fakes import speech
 from tests.inside import CARDS, Inside, inside
+from tests.integration.test_expecting import Preparation, preparation
 from tests.server import ROOT
 from tests.unit.test_recording import wav
 
 pytestmark = pytest.mark.browser
+__all__ = ["preparation"]
 
 ASTRONAUT = ROOT / "static" / "avatars" / "astronaut.png"
 
@@ -64,6 +67,42 @@ async def test_portrait_speaks_and_the_page_says_when_it_is_over(studio: Inside,
     assert await studio.is_empty(limit=30)
     over = f"{STATE} === 'idle' && document.querySelector('#sentence').textContent.startsWith('That')"
     await tab.wait_for(over, 3)  # told by the studio; that nothing comes any more shows twice as late
+
+
+@pytest.fixture
+def testcard_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Portraits are prepared in no time, once they may be."""
+    monkeypatch.setattr("studio.library.BEST_FIRST", ("testcard",))
+
+
+CONDITION = "document.querySelector('#condition').textContent"
+SENTENCE = "document.querySelector('#sentence').textContent"
+
+
+async def test_page_is_not_live_before_the_portrait_is(
+    testcard_only: None, preparation: Preparation, tab: Tab, tmp_path: Path
+) -> None:
+    await choose(tab, "#audio", wav(tmp_path / "talk.wav", speech(30.0)))
+    await tab.wait_for("!document.querySelector('#start').disabled", 20)
+    await tab.click("#start")
+    await tab.wait_for(f"{SENTENCE} === 'Preparing the portrait…'", 20)
+    assert await tab.evaluate(f"{STATE} === 'connecting' && {CONDITION} === 'Preparing'")
+    preparation.may_end.set()
+    await tab.wait_for(f"{STATE} === 'live'", 20)
+    assert await tab.evaluate(f"[{SENTENCE}, {CONDITION}, video.videoWidth > 0].join()") == ",Live,true"
+
+
+async def test_portrait_that_never_comes_is_explained(
+    testcard_only: None, preparation: Preparation, tab: Tab, tmp_path: Path
+) -> None:
+    preparation.error = BadPortrait("There is no face in this picture.")
+    await choose(tab, "#audio", wav(tmp_path / "talk.wav", speech(3.0)))
+    await tab.wait_for("!document.querySelector('#start').disabled", 20)
+    await tab.click("#start")
+    await tab.wait_for(f"{CONDITION} === 'Preparing'", 20)
+    preparation.may_end.set()
+    await tab.wait_for(f"{STATE} === 'failed'", 20)
+    assert await text(tab, "#sentence") == "There is no face in this picture."
 
 
 async def test_presets_move_the_sliders_and_a_slider_makes_it_ones_own(tab: Tab) -> None:
