@@ -1,7 +1,7 @@
 """Counters, gauges and latency histograms by name, and their Prometheus text.
 
 Thread-safe; knows nothing of who counts what. Names follow Prometheus: `studio_<what>_<unit>`; labels are keywords.
-`HELP` lists what the media core counts. Each histogram `x_ms` comes with a gauge `x_recent_ms{quantile=...}`:
+`HELP` lists what the studio counts. Each histogram `x_ms` comes with a gauge `x_recent_ms{quantile=...}`:
 median, 95th and 99th percentile of its newest `WINDOW` observations.
 """
 
@@ -30,6 +30,12 @@ HELP: Mapping[str, str] = {
     "studio_refused_total": "Visitors for whom there was no seat.",
     "studio_viewers": "Who watch broadcasts, or are about to.",
     "studio_engine_faults_total": "Steps that failed, by engine.",
+    "studio_sessions": "Visits that go on.",
+    "studio_seats": "Visits that fit, as configured or as this machine was measured to hold.",
+    "studio_seats_taken": "Seats in use, or kept for whose avatar is being prepared.",
+    "studio_tasks": "Tasks of the event loop.",
+    "studio_threads": "Threads of Python in this process.",
+    "studio_memory_bytes": "Resident memory of this process; where the system does not tell, the most it ever was.",
 }
 """Name -> the help line that Prometheus shows."""
 
@@ -180,7 +186,7 @@ def _histogram_lines(name: str, key: Labels, histogram: Histogram) -> list[str]:
 
 
 def _recent_lines(name: str, histograms: Mapping[Labels, Histogram]) -> list[str]:
-    lines = [f"# TYPE {name} gauge"]
+    lines = [f"# HELP {name} Of the newest {WINDOW} observations, by quantile.", f"# TYPE {name} gauge"]
     for key, histogram in sorted(histograms.items()):
         for quantile in QUANTILES:
             labels = _braces((*key, ("quantile", f"{quantile:g}")))

@@ -79,6 +79,11 @@ async def test_metrics_are_prometheus_text(studio: Inside) -> None:
     assert values["studio_tasks"] >= 1
     assert values["studio_threads"] >= 1
     assert "# TYPE studio_sessions gauge" in text
+    heads: dict[str, list[str]] = {"HELP": [], "TYPE": []}
+    for line in text.splitlines():
+        if line.startswith("#"):
+            heads[line.split()[1]].append(line.split()[2])
+    assert heads["HELP"] == heads["TYPE"] and "studio_seats" in heads["HELP"], "each is explained"
 
 
 async def test_only_the_operator_has_garbage_collected(studio: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
