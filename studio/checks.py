@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shlex
 import shutil
 import sys
 from contextlib import closing
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from studio.config import pip
 from studio.engine import ENGINES, load_engine
 from studio.engines.runtime import available
 from studio.errors import StudioError
@@ -36,11 +36,6 @@ NEEDS = {
 }
 """What a missing or wrong file is needed for, by `Weight.needed`."""
 MAC_BROWSERS = ("Chromium", "Google Chrome")
-
-
-def pip(what: str) -> str:
-    """Return the command that installs something where this studio runs, whichever Python the shell finds first."""
-    return f"{shlex.quote(sys.executable)} -m pip install {what}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 
 from studio.cli.terminal import Progress, complain, say
-from studio.config import workplace
+from studio.config import pip, workplace
 from studio.errors import AvatarNotReady, StudioError
 from studio.weights import Weight, judge, manifest
 
@@ -25,7 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     lacking = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if lacking:
-        raise AvatarNotReady(f"The export needs {', '.join(lacking)}: pip install '.[export]'")
+        remedy = pip("'.[export]'")
+        raise AvatarNotReady(f"The export needs {', '.join(lacking)}: {remedy}")
     weights: Path = arguments.weights.expanduser()
     if not weights.is_dir():
         raise AvatarNotReady(f"There is no folder {weights}; checkpoints/README.md says how to fetch the weights.")

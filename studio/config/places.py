@@ -1,7 +1,9 @@
-"""Where the studio's own files lie, and where it may write."""
+"""Where the studio's own files lie, where it may write, and by which Python it runs."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 
 
@@ -24,3 +26,17 @@ def told(path: Path) -> str:
     """Return a path as a visitor may read it: from the workplace on; elsewhere its last part alone."""
     here = workplace()
     return path.relative_to(here).as_posix() if path.is_relative_to(here) and path != here else path.name
+
+
+def pip(what: str) -> str:
+    """Return the command that installs something where this studio runs, whichever Python the shell finds first."""
+    return _install(sys.executable, what)
+
+
+def pip_told(what: str) -> str:
+    """Return that command as a visitor may read it: with the interpreter's path as `told` has it."""
+    return _install(told(Path(sys.executable)), what)
+
+
+def _install(python: str, what: str) -> str:
+    return f"{shlex.quote(python)} -m pip install {what}"

@@ -17,6 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from studio.config import pip_told
 from studio.engines.cudadriver import CudaPythonDriver, Driver, PycudaDriver
 from studio.engines.device import DeviceArray
 from studio.errors import AvatarNotReady, DeviceFull
@@ -128,7 +129,7 @@ def cuda_memory() -> CudaMemory:
     try:
         return CudaMemory(PycudaDriver())
     except ImportError:  # not installed, or installed where there is no driver
-        pass_on = "neither pycuda nor cuda-bindings is installed: pip install cuda-bindings"
+        pass_on = f"neither pycuda nor cuda-bindings is installed: {pip_told('cuda-bindings')}"
     try:
         return CudaMemory(CudaPythonDriver())
     except ImportError as error:

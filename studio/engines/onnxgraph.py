@@ -13,7 +13,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from studio.config import told
+from studio.config import pip_told, told
 from studio.errors import AvatarNotReady, BadNetwork
 
 BUILT = "built"
@@ -35,7 +35,7 @@ def load_library() -> Any:
         import onnx
         import onnx.version_converter
     except ImportError as error:
-        raise AvatarNotReady("The package onnx is missing: pip install onnx", str(error)) from error
+        raise AvatarNotReady(f"The package onnx is missing: {pip_told('onnx')}", str(error)) from error
     return onnx
 
 

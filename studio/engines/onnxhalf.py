@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from studio.config import pip_told
 from studio.errors import AvatarNotReady
 
 
@@ -25,7 +26,8 @@ def in_half(path: Path) -> Any:
     try:
         from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
     except ImportError as error:
-        raise AvatarNotReady("The package onnxruntime is missing: pip install onnxruntime", str(error)) from error
+        sentence = f"The package onnxruntime is missing: {pip_told('onnxruntime')}"
+        raise AvatarNotReady(sentence, str(error)) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one line for each weight that rounds to zero
         spared = [*DEFAULT_OP_BLOCK_LIST, "GridSample"]

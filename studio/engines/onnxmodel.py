@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from studio.config import pip_told
 from studio.engines.device import Array, Memory, host
 from studio.engines.network import Feeds, Port
 from studio.errors import AvatarNotReady, BadNetwork, EngineFault
@@ -36,7 +37,8 @@ def load_library() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        sentence = "ONNX Runtime is missing, which runs networks: pip install onnxruntime, or -e '.[cuda]' for a GPU"
+        remedy = f"{pip_told('onnxruntime')}, or -e '.[cuda]' for a GPU"
+        sentence = f"ONNX Runtime is missing, which runs networks: {remedy}"
         raise AvatarNotReady(sentence, str(error)) from error
     return onnxruntime
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.config import told
+from studio.config import pip_told, told
 from studio.engines.cudamemory import cuda_memory
 from studio.engines.device import Array, DeviceArray, host, is_finite, join, rows_of
 from studio.engines.network import Backend, Model, Port, Shape, shown
@@ -131,7 +131,8 @@ def _tensorrt() -> str:
 def _cuda() -> str:
     library = load_onnxruntime()
     if not usable(library):
-        raise AvatarNotReady("This ONNX Runtime has no CUDA: pip install -e '.[cuda]'")
+        remedy = pip_told("-e '.[cuda]'")
+        raise AvatarNotReady(f"This ONNX Runtime has no CUDA: {remedy}")
     return f"ONNX Runtime {library.__version__} on {cuda_memory().name}"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from studio.config import pip_told
 from studio.engines.cudamemory import CudaMemory
 from studio.engines.device import Array, DeviceArray
 from studio.engines.network import Feeds, Port
@@ -42,7 +43,8 @@ def load_library() -> Any:
     try:
         import tensorrt
     except (ImportError, OSError) as error:
-        raise AvatarNotReady("TensorRT is not installed: pip install -e '.[tensorrt]'", str(error)) from error
+        remedy = pip_told("-e '.[tensorrt]'")
+        raise AvatarNotReady(f"TensorRT is not installed: {remedy}", str(error)) from error
     return tensorrt
 
 

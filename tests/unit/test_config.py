@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from studio.config import home, read_spec
+from studio.config import home, pip, pip_told, read_spec, workplace
 from studio.config.reader import SECRETS, SECTIONS
 from studio.config.tree import Given
 from studio.config.values import RANGES, checked
@@ -362,3 +363,18 @@ def test_any_text_reads_or_is_refused(desk: Desk, text: str) -> None:
     desk.file.write_text(text, "utf-8", newline="")
     with pytest.raises(ConfigError):
         read_spec(desk.file, ENGINES, {}, desk.folder)
+
+
+@pytest.mark.parametrize(
+    ("python", "whole", "to_visitors"),
+    [
+        (f"{workplace()}/.venv/bin/python", f"{workplace()}/.venv/bin/python", ".venv/bin/python"),
+        ("/home/ann b/bin/python3", "'/home/ann b/bin/python3'", "python3"),
+    ],
+)
+def test_remedies_name_the_python_that_runs_and_visitors_learn_no_folder(
+    monkeypatch: pytest.MonkeyPatch, python: str, whole: str, to_visitors: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", python)
+    assert pip("onnx") == f"{whole} -m pip install onnx"
+    assert pip_told("onnx") == f"{to_visitors} -m pip install onnx"

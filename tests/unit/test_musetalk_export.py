@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from studio.cli import main
+from studio.config import pip
 from studio.engines.musetalk.export.probes import probes
 from studio.engines.musetalk.export.settings import UNET, VAE, WHISPER, WIDTHS, Settings, read_settings
 from studio.engines.musetalk.export.sources import SOURCES, find
@@ -134,7 +135,7 @@ def test_missing_packages_are_named_with_the_remedy(
     there = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "diffusers" else there("json"))
     assert main(["export", "musetalk", "--weights", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == "The export needs diffusers: pip install '.[export]'\n"
+    assert capsys.readouterr().err == "The export needs diffusers: " + pip("'.[export]'") + "\n"
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: there("json"))
     assert main(["export", "musetalk", "--weights", str(tmp_path / "nowhere")]) == 1
     assert "There is no folder" in capsys.readouterr().err
