@@ -20,6 +20,8 @@ from studio.recording import file_seconds
 
 PULSE = 0.2
 """Seconds between two looks at how far it is."""
+UNKNOWN = ("no such file", "must be a file ending in")
+"""Words of a studio that was given a path which leads to nothing; it does not say which of two."""
 Watch = Callable[[str], None]
 """Told a phrase: what goes on."""
 
@@ -51,7 +53,7 @@ async def measure(order: Order, intake: Intake, screen: Screen, watch: Watch) ->
             await _go(order, door, intake, screen, watch)
     except CannotRun as error:
         if not intake.pictures:
-            raise
+            raise explained(order, error) from error
         intake.end(Outcome.LOST, f"{error.message[:1].lower()}{error.message[1:].rstrip('.')}")
     finally:
         watching.cancel()
@@ -92,6 +94,17 @@ async def _brought(order: Order, door: Door, intake: Intake, watch: Watch) -> Or
         await door.prepared(there.source, order.engine, watch)
         intake.timings["prepare"] = time.monotonic() - began
     return there
+
+
+def explained(order: Order, error: CannotRun) -> CannotRun:
+    """Return why nothing could be measured; of a file that nobody has, the option that names it."""
+    given = {"--audio_path": order.audio, "--source_path": order.source}
+    strange = [f"{option} {clean(path)}" for option, path in given.items() if path and local(path) is None]
+    if not strange or not any(words in error.message for words in UNKNOWN):
+        return error
+    if len(strange) == 1:
+        return CannotRun(f"{strange[0]}: neither a file on this machine nor known to the server.")
+    return CannotRun(f"{' and '.join(strange)}: neither is a file on this machine, nor are both known to the server.")
 
 
 async def _first_avatar(door: Door) -> str:

@@ -179,6 +179,14 @@ def test_interrupted_client_tells_what_came(server: Server, sound: Path, tmp_pat
         (("--avatar", "nobody"), "refused"),
         (("--avatar", "nobody", "--transport", "binary", "--audio_path", "SOUND"), "no avatar"),
         (("--audio_path", "README.md"), "cannot be read"),
+        (
+            ("--audio_path", "tlak.wav"),
+            "tlak.wav: neither a file on this machine nor known to the server.",
+        ),
+        (("--audio_path", "tlak.wav", "--transport", "json"), "--audio_path tlak.wav: neither a file on this machine"),
+        (("--audio_path", "SOUND", "--source_path", "em.png"), "--source_path em.png: neither a file on this machine"),
+        (("--audio_path", "talk"), "--audio_path talk: neither a file on this machine nor known to the server."),
+        (("--audio_path", "tlak.wav", "--source_path", "em.png"), "tlak.wav and --source_path em.png: neither is a"),
         (("--tls-ca", "README.md"), "--tls-ca"),
     ],
 )
