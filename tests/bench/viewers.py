@@ -128,7 +128,8 @@ def cost(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     slope = sum((n - middle) * (ms - mean) for n, ms in zip(counts, spent, strict=True))
     slope /= sum((n - middle) ** 2 for n in counts)
     base = mean - slope * middle
-    return {"base_ms": round(base, 2), "viewer_ms": round(slope, 3), "per_core": round((BEAT_MS - base) / slope, 1)}
+    per_core = round((BEAT_MS - base) / slope, 1) if slope > 0 else None  # too few for too short a time
+    return {"base_ms": round(base, 2), "viewer_ms": round(slope, 3), "per_core": per_core}
 
 
 async def run(options: argparse.Namespace, log: TextIO) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def test_cost_of_a_viewer_is_the_slope() -> None:
     rows = [{"viewers": count, "cpu_ms_per_beat": 8 + 0.5 * count} for count in (1, 2, 4, 8)]
     assert viewers.cost(rows) == {"base_ms": 8.0, "viewer_ms": 0.5, "per_core": 64.0}
     assert viewers.cost(rows[:1])["per_core"] is None
+    assert viewers.cost([{**row, "cpu_ms_per_beat": 8.0} for row in rows])["per_core"] is None
 
 
 async def test_latency_looks_from_inside_and_outside(tmp_path: Path) -> None:
