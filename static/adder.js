@@ -32,6 +32,15 @@ export class Adder extends EventTarget {
   say(sentence, isBusy) {
     // Not disabled: that would take the keyboard's place in the page away.
     this.#parts.button.ariaDisabled = String(isBusy);
-    if (this.#parts.output.textContent !== sentence) this.#parts.output.textContent = sentence;
+    const {output} = this.#parts;
+    const height = output.offsetHeight;
+    if (output.textContent !== sentence) output.textContent = sentence;
+    // Not at every step: visitors may look elsewhere meanwhile.
+    if (!isBusy || output.offsetHeight > height) this.reveal();
+  }
+
+  /** Bring what is said into view: below many faces it is out of it. */
+  reveal() {
+    if (this.#parts.output.textContent) this.#parts.place.scrollIntoView({block: "nearest", inline: "nearest"});
   }
 }

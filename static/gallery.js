@@ -49,10 +49,12 @@ export class Gallery extends EventTarget {
 
   /** @param {string} id */
   choose(id) {
+    const isSame = id === this.#chosen;
     this.#chosen = id;
     const label = this.#label(id);
     if (!label) return;
     /** @type {HTMLInputElement} */ (label.control).checked = true;
+    if (isSame) return; // the list stays where the visitor has scrolled it
     // Not scrollIntoView: that would scroll the whole page to it as well.
     const pane = /** @type {HTMLElement} */ (this.#box.parentElement);
     pane.scrollTo({left: label.offsetLeft - (pane.clientWidth - label.offsetWidth) / 2, top: label.offsetTop - (pane.clientHeight - label.offsetHeight) / 2});

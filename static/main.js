@@ -15,6 +15,8 @@ class Studio {
   #newcomers = new Newcomers(new URL(document.baseURI));
   /** True once the gallery is known. */
   #isGreeted = false;
+  /** An avatar that this page added, until the gallery can choose it. */
+  #newcomer = "";
 
   constructor() {
     this.#obeyVisitor();
@@ -57,6 +59,7 @@ class Studio {
       view.avatars = avatars;
       this.#isGreeted = true;
       this.#call.select(view.avatar);
+      this.#welcome();
       this.#explain();
     });
     on("change", () => {
@@ -97,8 +100,18 @@ class Studio {
 
   /** @param {{file: File, taken: readonly string[]}} picture */
   async #add({file, taken}) {
-    const sentence = await this.#newcomers.add(file, taken, (how) => this.#view.sayAdding(how, true));
+    const {id, sentence} = await this.#newcomers.add(file, taken, (how) => this.#view.sayAdding(how, true));
     this.#view.sayAdding(sentence);
+    this.#newcomer = id;
+    this.#welcome();
+  }
+
+  /** Choose the newcomer as soon as that can be, unless somebody else is on the stage. */
+  #welcome() {
+    const id = this.#newcomer;
+    if (!this.#view.canChoose(id)) return;
+    this.#newcomer = "";
+    if (!this.#call.isWanted) this.#select(id);
   }
 
   async #openMicrophone() {

@@ -12,6 +12,8 @@ const ID_LENGTH = 48;
 const TRIES = 9;
 const TAKEN = 409;
 
+/** What became of a picture: the id of an avatar that is ready, or why there is none, in words. @typedef {{id: string, sentence: string}} Outcome */
+
 /** The page's way to the studio's avatars. */
 export class Newcomers {
   #url;
@@ -35,7 +37,7 @@ export class Newcomers {
   /**
    * Make an avatar of a picture.
    * @param {File} file @param {readonly string[]} taken ids of avatars there are @param {(sentence: string) => void} tell how it goes
-   * @returns {Promise<string>} why it cannot be, in words; empty when it is ready
+   * @returns {Promise<Outcome>}
    */
   async add(file, taken, tell) {
     const name = nameOf(file.name);
@@ -49,11 +51,11 @@ export class Newcomers {
         form.set("image", file);
         const answer = await fetch(this.#url(""), {method: "POST", body: form, signal: this.#life.signal});
         if (answer.status === TAKEN) continue;
-        return answer.ok ? await this.#watch(id, name, tell) : (await answer.json()).error.message;
+        return answer.ok ? await this.#watch(id, name, tell) : {id: "", sentence: (await answer.json()).error.message};
       }
-      return `There are several avatars called ${name} already. Give the file another name.`;
+      return {id: "", sentence: `There are several avatars called ${name} already. Give the file another name.`};
     } catch {
-      return this.#life.signal.aborted ? "" : BROKEN;
+      return {id: "", sentence: this.#life.signal.aborted ? "" : BROKEN};
     }
   }
 
@@ -71,18 +73,18 @@ export class Newcomers {
     this.#life.abort();
   }
 
-  /** @param {string} id @param {string} name @param {(sentence: string) => void} tell @returns {Promise<string>} */
+  /** @param {string} id @param {string} name @param {(sentence: string) => void} tell @returns {Promise<Outcome>} */
   #watch(id, name, tell) {
     const events = new EventSource(this.#url(`/${id}/events`));
     return new Promise((resolve) => {
-      const end = (/** @type {string} */ sentence) => {
+      const end = (/** @type {string} */ sentence, isReady = false) => {
         events.close();
-        resolve(sentence);
+        resolve({id: isReady ? id : "", sentence});
       };
       this.#life.signal.addEventListener("abort", () => end(""), {once: true});
       events.addEventListener("state", ({data}) => {
         const {state, reason, progress} = JSON.parse(data);
-        if (state === "ready") return end("");
+        if (state === "ready") return end("", true);
         if (state !== "failed") return tell(`Preparing ${name}: ${Math.round(progress * 100)} %`);
         // Nobody can use it: another picture may have its place.
         this.remove(id);

@@ -117,7 +117,13 @@ export class View extends EventTarget {
   /** @param {readonly import("./signaling.js").AvatarCard[]} avatars */
   set avatars(avatars) {
     this.avatar = this.#avatar = this.#gallery.fill(avatars);
+    this.#adder.reveal();
     find("start").disabled = !this.#avatar;
+  }
+
+  /** @param {string} id @returns {boolean} whether the gallery has that avatar, and it is ready */
+  canChoose(id) {
+    return this.#gallery.card(id)?.ready ?? false;
   }
 
   /** @param {boolean} mayAdd whether the visitor may add avatars, and remove those */

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from studio.errors import BadPortrait
-from studio.spec import ServerSpec, StudioSpec
+from studio.spec import AvatarSpec, ServerSpec, StudioSpec
 from tests.browser.chromium import Chromium, find_chromium
+from tests.browser.page import STATE
 from tests.browser.tab import Tab
 from tests.browser.test_demo import ASTRONAUT, choose, text
 from tests.conftest import need
@@ -92,6 +93,50 @@ async def test_picture_that_will_not_do_is_told_and_leaves_no_card(
     (tmp_path / "a.png").write_bytes(b"GIF89a")
     await choose(mine, "#portrait", tmp_path / "a.png")
     await mine.wait_for("document.querySelector('#adding').textContent.includes('holds something else')")
+
+
+MANY = tuple(AvatarSpec(f"c{n}", Path("/nowhere"), f"Card {n}", "testcard") for n in range(6))
+IN_VIEW = """(() => {
+  const [one, pane] = ["#adding", "#gallery"].map((name) => document.querySelector(name).getBoundingClientRect());
+  return one.height > 0 && one.top >= pane.top && one.bottom <= Math.min(pane.bottom, innerHeight);
+})()"""
+SAYS = "document.querySelector('#adding').textContent"
+
+
+async def test_what_is_said_of_a_new_face_is_in_view_below_many(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if find_chromium() is None:
+        need("chromium", "chromium")
+    monkeypatch.setattr("studio.library.BEST_FIRST", ("testcard",))
+    gate.opens.set()
+    async with inside(StudioSpec(MANY, cache=tmp_path / "cache")) as studio, Chromium.launch() as browser:
+        tab = await browser.open(studio.url("/"))
+        await tab.viewport(1280, 800)
+        await tab.wait_for("document.querySelectorAll('#cards input:enabled').length === 6")
+        await tab.wait_for("document.querySelector('#add').checkVisibility()")
+        assert await tab.evaluate("gallery.scrollTop === 0 && gallery.scrollHeight > gallery.clientHeight + 80")
+        gate.opens.clear()
+        await choose(tab, "#portrait", ASTRONAUT)
+        await tab.wait_for(f"{SAYS}.startsWith('Preparing') && {IDS}.length === 7", 30)
+        assert await tab.evaluate(IN_VIEW)
+        assert await tab.evaluate("document.querySelector('#cards input:checked').value") == "c0"
+        gate.opens.set()
+        await tab.wait_for("document.querySelector('#name').textContent === 'astronaut'", 30)
+        assert await tab.evaluate("document.querySelector('#cards input:checked').value") == "astronaut"
+        (tmp_path / "a.png").write_bytes(b"GIF89a")
+        await tab.evaluate("gallery.scrollTo(0, 0)")
+        await choose(tab, "#portrait", tmp_path / "a.png")
+        await tab.wait_for(f"{SAYS}.includes('holds something else')", 30)
+        assert await tab.evaluate(IN_VIEW)
+        await tab.evaluate("document.querySelector('#cards input').click()")
+        await tab.evaluate("document.querySelector('#start').click()")
+        await tab.wait_for(f"{STATE} === 'live'", 60)
+        await choose(tab, "#portrait", ASTRONAUT)
+        await tab.wait_for("document.querySelector('input[value=astronaut-2]:enabled') !== null", 30)
+        await tab.wait_for(f"{SAYS} === ''")
+        assert await tab.evaluate("document.querySelector('#cards input:checked').value") == "c0", "somebody is live"
+        assert [error for error in tab.errors if REFUSED not in error] == []
 
 
 async def test_who_may_not_add_sees_no_way_to(studio: Inside, tmp_path: Path) -> None:
