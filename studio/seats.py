@@ -14,8 +14,9 @@ from studio.stats import Stats
 
 LOOP_MS = 2.2
 """CPU time of one visit per beat on the event loop: hearing, pacing, sending (`tests/bench/RESULTS.md`)."""
-VIEWER_MS = 0.6
-"""CPU time of one viewer of a broadcast per beat, all of it on the event loop: sending (`RESULTS.md`)."""
+VIEWER_MS = 0.75
+"""CPU time of one viewer of a broadcast per beat, all of it on the event loop: sending. 0.47 measured (`RESULTS.md`);
+but near a full core all viewers fall together: 40 held there, 48 did not."""
 ENCODE_MS = 2.0
 """CPU time of encoding one beat, until this machine has encoded `ENOUGH_BEATS`."""
 ENOUGH_BEATS = 500
