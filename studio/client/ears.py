@@ -6,6 +6,7 @@ A picture has arrived with its last packet. The decoders behind are our own (`sc
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from aiortc import RTCRtpTransceiver
 from aiortc.jitterbuffer import JitterBuffer
@@ -63,13 +64,24 @@ class Timeline:
         return arrived - self._zero
 
 
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Where both ears of a connection leave what they note; `timeline` is theirs together."""
+
+    intake: Intake
+    screen: Screen
+    timeline: Timeline
+
+
 class _Listening(Ear):
     """What both ears do: tell that the track has ended, and keep floods out."""
 
-    def __init__(self, transceiver: RTCRtpTransceiver, intake: Intake, clock: int, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, transceiver: RTCRtpTransceiver, witness: Witness, clock: int, on_end: Callable[[], None]
+    ) -> None:
         super().__init__(self._note)
-        self._transceiver, self._intake, self._on_end = transceiver, intake, on_end
-        self._clock = clock
+        self._intake, self._screen, self._timeline = witness.intake, witness.screen, witness.timeline
+        self._transceiver, self._on_end, self._clock = transceiver, on_end, clock
         self._stamps = Counter(32)
         use_ear(transceiver, self)
         use_reports(transceiver, self._report)
@@ -103,16 +115,8 @@ class _Listening(Ear):
 class VideoEar(_Listening):
     """Notes pictures and hands whole ones to the screen."""
 
-    def __init__(
-        self,
-        transceiver: RTCRtpTransceiver,
-        intake: Intake,
-        screen: Screen,
-        timeline: Timeline,
-        on_end: Callable[[], None],
-    ) -> None:
-        super().__init__(transceiver, intake, VIDEO_CLOCK, on_end)
-        self._screen, self._timeline = screen, timeline
+    def __init__(self, transceiver: RTCRtpTransceiver, witness: Witness, on_end: Callable[[], None]) -> None:
+        super().__init__(transceiver, witness, VIDEO_CLOCK, on_end)
         self._buffer = JitterBuffer(capacity=CAPACITY, is_video=True)
         self._sequence = Counter(16)
         self._first = self._highest = self._newest = -1
@@ -156,16 +160,8 @@ class VideoEar(_Listening):
 class SoundEar(_Listening):
     """Notes sound packets and hands what is heard to the screen."""
 
-    def __init__(
-        self,
-        transceiver: RTCRtpTransceiver,
-        intake: Intake,
-        screen: Screen,
-        timeline: Timeline,
-        on_end: Callable[[], None],
-    ) -> None:
-        super().__init__(transceiver, intake, SOUND_CLOCK, on_end)
-        self._screen, self._timeline = screen, timeline
+    def __init__(self, transceiver: RTCRtpTransceiver, witness: Witness, on_end: Callable[[], None]) -> None:
+        super().__init__(transceiver, witness, SOUND_CLOCK, on_end)
         self._microphone = Microphone()
         self._decoders: dict[int, Decode | None] = {}
         self._heard = 0

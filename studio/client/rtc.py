@@ -17,7 +17,7 @@ from aiortc import (
 from aiortc.exceptions import InternalError, OperationError
 from aiortc.sdp import SessionDescription, candidate_from_sdp
 
-from studio.client.ears import SoundEar, Timeline, VideoEar
+from studio.client.ears import SoundEar, Timeline, VideoEar, Witness
 from studio.client.intake import Intake
 from studio.client.order import CannotRun, Order, Outcome
 from studio.client.screen import Screen
@@ -62,11 +62,11 @@ class Call:
         self._news = asyncio.Event()
         self._candidates = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        timeline = Timeline()
+        witness = Witness(intake, screen, Timeline())
         video = self._pc.addTransceiver("video", direction="recvonly")
         audio = self._pc.addTransceiver(voice or "audio", direction="sendrecv" if voice else "recvonly")
-        VideoEar(video, intake, screen, timeline, lambda: self._end("video"))
-        SoundEar(audio, intake, screen, timeline, lambda: self._end("audio"))
+        VideoEar(video, witness, lambda: self._end("video"))
+        SoundEar(audio, witness, lambda: self._end("audio"))
         host = urlsplit(order.server).hostname or ""
         gathering = Gathering(host_addresses(IceSpec(), host), range(0), "", False, GATHER_LIMIT)
         for transceiver in (video, audio):

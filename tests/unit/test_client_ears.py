@@ -11,7 +11,7 @@ from aiortc import RTCPeerConnection
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 
-from studio.client.ears import SoundEar, Timeline, VideoEar
+from studio.client.ears import SoundEar, Timeline, VideoEar, Witness
 from studio.client.intake import Intake
 from studio.client.screen import Screen
 from tests.unit.test_client_screen import encoded
@@ -29,9 +29,9 @@ class Line:
         self.intake, self.screen = Intake(clock=lambda: self.now), Screen()
         video, audio = pc.addTransceiver("video"), pc.addTransceiver("audio")
         video._codecs, audio._codecs = [VP8], [PCMU]
-        timeline = Timeline()
-        self.video = VideoEar(video, self.intake, self.screen, timeline, lambda: self.ended.append("video"))
-        self.audio = SoundEar(audio, self.intake, self.screen, timeline, lambda: self.ended.append("audio"))
+        witness = Witness(self.intake, self.screen, Timeline())
+        self.video = VideoEar(video, witness, lambda: self.ended.append("video"))
+        self.audio = SoundEar(audio, witness, lambda: self.ended.append("audio"))
 
     def picture(self, sequence: int, timestamp: int, data: bytes = b"part", payload: bytes = b"x" * 100) -> bool:
         """Bring a packet of a picture; return whether a whole one is asked for."""
