@@ -137,11 +137,6 @@ class Scheduler:
         recent = [ms for times in list(self._steps.values()) for ms in list(times)[-beats:]]
         return sum(recent) / len(recent) if recent else 0.0
 
-    def beat_ms(self) -> float:
-        """Lane time that one beat costs at the best batch size measured, p99; 0 before the first step."""
-        measured = [percentile(list(times), 0.99) / size for size, times in list(self._steps.items())]
-        return min(measured, default=0.0)
-
     def capacity(self) -> int:
         """Takes that all lanes together can step every 40 ms at p99 with `HEADROOM`; ``max_batch`` per lane unmeasured.
 

@@ -258,11 +258,11 @@ async def test_visit_that_left_hears_nothing_more() -> None:
 async def test_capacity_follows_the_measured_steps() -> None:
     engine = FakeEngine(lanes=2, max_batch=4)
     async with running(engine) as scheduler:
-        assert scheduler.capacity() == 8 and scheduler.step_ms() == 0 and scheduler.beat_ms() == 0
+        assert scheduler.capacity() == 8 and scheduler.step_ms() == 0
         scheduler._steps = {1: deque([8.0])}
         assert scheduler.capacity() == 2 * 4
         scheduler._steps = {1: deque([8.0]), 4: deque([15.0])}
-        assert scheduler.capacity() == 2 * 8 and scheduler.beat_ms() == 3.75 and scheduler.step_ms() == 11.5
+        assert scheduler.capacity() == 2 * 8 and scheduler.step_ms() == 11.5
         scheduler._steps = {1: deque([100.0])}
         assert scheduler.capacity() == 2
 
