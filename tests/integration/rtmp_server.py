@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
+
 from tests.conftest import need
+from tests.inside import Inside
 from tests.server import free_port
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
@@ -101,3 +105,32 @@ async def probe(url: str) -> dict[str, Any]:
         raise
     assert not child.returncode, errors.decode()
     return {stream["codec_type"]: stream for stream in json.loads(out)["streams"]}
+
+
+async def ask(house: Inside, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+    async with house.client.request(method, house.url(path), json=body) as response:
+        return response.status, await response.json()
+
+
+async def start(house: Inside, name: str, url: str, **more: object) -> tuple[int, dict[str, Any]]:
+    body = {"rtmp_url": url, "avatar_id": "ada", **more}
+    return await ask(house, "POST", f"/start_stream/{name}", body)
+
+
+async def played(house: Inside, name: str, pictures: int) -> dict[str, Any]:
+    """Wait until a stream has sent so many pictures, however slow the machine; return what is told of it."""
+    async with asyncio.timeout(60):
+        while True:
+            _, body = await ask(house, "GET", "/streams")
+            told = next(one for one in body["streams"] if one["id"] == name)
+            if told["frames"] >= pictures:
+                return dict(told)
+            await asyncio.sleep(0.1)
+
+
+def words_in(tape: Path) -> int:
+    """Count the stretches of sound that half a second of silence divides."""
+    with av.open(str(tape), "r") as film:
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
+    loud = np.flatnonzero(np.abs(heard) > 0.02)
+    return int(len(loud) > 0) + int(np.count_nonzero(np.diff(loud) > 12_000))

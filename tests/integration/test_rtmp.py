@@ -26,7 +26,7 @@ from studio.web.keys import STATS
 from tests.fakes import silence, speech
 from tests.inside import CARDS, Inside, inside, spec_of
 from tests.integration.conftest import nothing_left, soon
-from tests.integration.rtmp_server import RtmpServer, probe, rtmp_server
+from tests.integration.rtmp_server import RtmpServer, ask, played, probe, rtmp_server, start, words_in
 from tests.integration.test_tls import make_certificate
 from tests.server import free_port, studio
 
@@ -45,16 +45,6 @@ async def server(tmp_path: Path) -> AsyncIterator[RtmpServer]:
 async def house(tmp_path: Path) -> AsyncIterator[Inside]:
     async with nothing_left(), inside(spec_of(tmp_path, (*CARDS, BEEPER), sessions=3)) as opened:
         yield opened
-
-
-async def ask(house: Inside, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
-    async with house.client.request(method, house.url(path), json=body) as response:
-        return response.status, await response.json()
-
-
-async def start(house: Inside, name: str, url: str, **more: object) -> tuple[int, dict[str, Any]]:
-    body = {"rtmp_url": url, "avatar_id": "ada", **more}
-    return await ask(house, "POST", f"/start_stream/{name}", body)
 
 
 async def row(house: Inside) -> dict[str, Any]:
@@ -76,17 +66,6 @@ def gaps(numbers: list[int]) -> int:
 def missed(house: Inside) -> float:
     """Return the slots that never left because the machine was busy with something else."""
     return house.app[STATS].value("studio_late_beats_total")
-
-
-async def played(house: Inside, name: str, pictures: int) -> dict[str, Any]:
-    """Wait until a stream has sent so many pictures, however slow the machine; return what is told of it."""
-    async with asyncio.timeout(60):
-        while True:
-            _, body = await ask(house, "GET", "/streams")
-            told = next(one for one in body["streams"] if one["id"] == name)
-            if told["frames"] >= pictures:
-                return dict(told)
-            await asyncio.sleep(0.1)
 
 
 async def test_stream_arrives_complete_in_the_default_shape_and_ends_with_its_last_beat(
@@ -315,14 +294,6 @@ async def test_recording_is_spoken_and_said_again_in_a_loop(house: Inside, serve
         await ask(house, "DELETE", f"/stop_stream/{name}")
     words = {tape.name.partition("-")[0]: words_in(tape) for tape in server.tapes}
     assert words[KEY.partition("-")[0]] >= 3 and words["other"] == 1
-
-
-def words_in(tape: Path) -> int:
-    """Count the stretches of sound that half a second of silence divides."""
-    with av.open(str(tape), "r") as film:
-        heard = np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
-    loud = np.flatnonzero(np.abs(heard) > 0.02)
-    return int(len(loud) > 0) + int(np.count_nonzero(np.diff(loud) > 12_000))
 
 
 async def test_portraits_are_configured_ones_or_uploads_and_nothing_else(house: Inside, server: RtmpServer) -> None:

@@ -14,8 +14,7 @@ from studio.spec import RtmpSpec
 from tests.fakes import silence, speech
 from tests.inside import Inside, inside, spec_of
 from tests.integration.conftest import nothing_left
-from tests.integration.rtmp_server import RtmpServer, rtmp_server
-from tests.integration.test_rtmp import ask, played, start, words_in
+from tests.integration.rtmp_server import RtmpServer, ask, played, rtmp_server, start, words_in
 
 
 @pytest.fixture
